@@ -1,0 +1,62 @@
+# runclamp. `make help` lists the targets.
+
+CONFDIR ?= /etc/runclamp
+PREFIX  ?= /usr/local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+
+# The delegate of the tests, the demo and the benchmark; and the linter.
+RUNC_VERSION        := v1.5.2
+STATICCHECK_VERSION := v0.8.2
+FUZZTIME            ?= 10s
+
+BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.confDir=$(CONFDIR)"
+TOOLS := $(CURDIR)/bin/tools
+
+.DEFAULT_GOAL := build
+.PHONY: build test lint unit fuzz e2e demo bench install uninstall clean help FORCE
+
+build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
+
+# Always run: go knows better than make what has changed, and CONFDIR may be another.
+bin/%: FORCE
+	$(BUILD) -o $@ ./cmd/$*
+FORCE:
+
+test: lint unit fuzz e2e ## all that CI runs; as root it installs what is missing
+
+lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet ./... && go vet -tags e2e ./integration/e2e/...
+	$(TOOLS)/staticcheck ./... && $(TOOLS)/staticcheck -tags e2e ./integration/e2e/...
+	go mod tidy -diff
+
+unit: $(TOOLS)/runc ## unit and property tests, with the race detector
+	RUNCLAMP_TEST_RUNC=$(TOOLS)/runc CGO_ENABLED=1 go test -race ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for target in $$(grep -rho --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/func //' | sort -u); do \
+		package=./$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" .)); \
+		echo "fuzz $$package $$target $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	done
+
+e2e: ## end-to-end tests with real engines; root
+	integration/e2e/setup.sh $(CURDIR)/bin/e2e
+	RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -tags e2e -count=1 -timeout 30m ./integration/e2e
+
+install: build ## into $(PREFIX), with the configuration folder
+	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 bin/runclamp $(DESTDIR)$(PREFIX)/sbin/runclamp
+	install -m 0755 bin/clampctl $(DESTDIR)$(PREFIX)/bin/clampctl
+
+uninstall: ## remove the two programs; containers that were made with runclamp can't be started any more
+	rm -f $(DESTDIR)$(PREFIX)/sbin/runclamp $(DESTDIR)$(PREFIX)/bin/clampctl
+
+clean: ## remove what was built
+	rm -rf bin
+
+$(TOOLS)/staticcheck:
+	GOBIN=$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+help: ## this list
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/' | expand -t 18

@@ -1,0 +1,109 @@
+// Package enforce decides whether a container may start as its engine asked for it, and what has to change first.
+//
+// Decisions are pure: (policy, facts, configuration) -> decision. One control, one file; the registry in controls.go has their order.
+package enforce
+
+import (
+	"runclamp/enforce/policy"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Control is one guarantee about a container.
+type Control struct {
+	// Name is stable: it is written in policies, refusals and the audit log.
+	Name string
+	// Fields are the fields of config.json that the control answers for, as JSON pointers.
+	Fields []string
+	// Action is what the policy says about this control's findings.
+	Action func(policy.Controls) policy.Action
+	// Check holds the configuration against the policy. It changes nothing: what has to change is in the findings' edits.
+	Check func(Input) []Finding
+}
+
+// Input is all that a control may look at.
+type Input struct {
+	Policy policy.Controls
+	Facts  Facts
+	// Spec is the configuration as the controls before this one have left it.
+	Spec *specs.Spec
+	// Asked is the configuration as the engine sent it.
+	Asked *specs.Spec
+}
+
+// Facts are what a decision has to know of the host. They are found before it, so that deciding does no I/O.
+type Facts struct {
+	// ImageFolders are the paths, among those of policy.ReadOnlyRootfs, that are folders in the container's root filesystem.
+	ImageFolders map[string]bool
+}
+
+// Finding is one violation.
+type Finding struct {
+	// Control and Detail name the finding: "capabilities" and "SYS_ADMIN". Detail may be empty.
+	Control string `json:"control"`
+	Detail  string `json:"detail,omitempty"`
+	// Pointer is where it stands in config.json (RFC 6901).
+	Pointer string `json:"pointer"`
+	// Found and Wanted are for people: a few words each.
+	Found  string `json:"found"`
+	Wanted string `json:"wanted"`
+	// Mend is what the person who starts the container can write instead, in the words of Docker and Kubernetes.
+	Mend string `json:"mend,omitempty"`
+	// Action is what was done about it. A control may set it to say less than the policy does (audit), never more.
+	Action policy.Action `json:"action"`
+	// Edits make the finding go away. Nil: no rewrite is safe, and the finding refuses under fix as well. Empty: the edits
+	// of another finding of the same control make this one go away too.
+	Edits []Edit `json:"-"`
+}
+
+// Name is the finding as policies and refusals write it: "control" or "control:detail".
+func (f Finding) Name() string {
+	if f.Detail == "" {
+		return f.Control
+	}
+	return f.Control + ":" + f.Detail
+}
+
+// Edit is one change of a configuration.
+type Edit struct {
+	Op Op
+	// Pointer is an RFC 6901 JSON pointer. For Insert its last part is the index that the value will have.
+	Pointer string
+	// Value is what encoding/json makes the new value of; it has the type that runtime-spec gives the field.
+	Value any
+}
+
+// Op is the kind of an Edit.
+type Op string
+
+const (
+	// Set replaces the value, or adds it together with the objects on the way to it.
+	Set Op = "set"
+	// Insert puts a value into a list, before the one that is at the index now.
+	Insert Op = "insert"
+	// Remove takes the value away.
+	Remove Op = "remove"
+)
+
+// Verdict is the outcome of a decision.
+type Verdict string
+
+const (
+	// Unchanged: the configuration is good as it is.
+	Unchanged Verdict = "unchanged"
+	// Fixed: it is good once the edits are applied.
+	Fixed Verdict = "fixed"
+	// Refused: the container may not start.
+	Refused Verdict = "refused"
+)
+
+// Decision is what was decided about a container.
+type Decision struct {
+	Verdict Verdict
+	// Findings are all there are, sorted by control and pointer, whatever the verdict.
+	Findings []Finding
+	// Edits turn the configuration into the clamped one, in this order. None if refused.
+	Edits []Edit
+	// Spec is the clamped configuration. Nil if refused.
+	Spec *specs.Spec
+}

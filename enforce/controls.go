@@ -1,0 +1,16 @@
+package enforce
+
+// Controls is the registry, in the order in which decisions are made. The order matters: seccomp is computed for the
+// capabilities that are left, and those depend on whether the user was changed.
+func Controls() []Control {
+	return []Control{
+		specification(),
+		privileged(),
+		nonRoot(),
+		capabilities(),
+		noNewPrivileges(),
+		readOnlyRootfs(),
+		procMounts(),
+		seccompProfile(),
+	}
+}

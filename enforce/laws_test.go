@@ -1,0 +1,440 @@
+package enforce_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"runclamp/bundle"
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
+	"runclamp/enforce/seccomp"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The laws of a decision, over generated configurations. `go test -fuzz FuzzLaws ./enforce` looks on for as long as one
+// likes; the fixed seeds here make every ordinary test run look at the same two thousand.
+func TestLaws(t *testing.T) {
+	for seed := range uint64(2000) {
+		g := newGenerator(seed)
+		holdLaws(t, g.text(t, g.spec()), g.policy())
+	}
+}
+
+func FuzzLaws(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		g := newGenerator(seed)
+		holdLaws(t, g.text(t, g.spec()), g.policy())
+	})
+}
+
+// FuzzConfig holds the laws over whatever text comes in.
+func FuzzConfig(f *testing.F) {
+	for _, c := range engineConfigs(f) {
+		f.Add(c.text)
+	}
+	g := newGenerator(1)
+	f.Add(g.text(f, g.spec()))
+	f.Fuzz(func(t *testing.T, text []byte) { holdLaws(t, text, policy.Hardened().Controls) })
+}
+
+// TestLawsOverEngines holds them over what real engines send.
+func TestLawsOverEngines(t *testing.T) {
+	for _, c := range engineConfigs(t) {
+		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, policy.Hardened().Controls) })
+	}
+}
+
+type engineConfig struct {
+	name string
+	text []byte
+}
+
+func engineConfigs(t testing.TB) []engineConfig {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/engines/*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var configs []engineConfig
+	for _, p := range paths {
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var probe struct {
+			Version string `json:"ociVersion"`
+		}
+		if json.Unmarshal(text, &probe); probe.Version == "" {
+			continue // an exec's process.json
+		}
+		configs = append(configs, engineConfig{p, text})
+	}
+	if len(configs) == 0 {
+		t.Fatal("no captured configurations in testdata/engines")
+	}
+	return configs
+}
+
+func (g generator) policy() policy.Controls {
+	c := policy.Hardened().Controls
+	if g.IntN(2) == 0 {
+		return c
+	}
+	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
+	c.NonRoot.Low = pick(g, policy.KeepLow, policy.AssignLow, policy.RejectLow)
+	c.NonRoot.AllowGroups = some[uint32](g, 0)
+	c.NonRoot.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
+	c.Seccomp.Action = pick(g, policy.Fix, policy.Fix, policy.Off, "no such action")
+	c.Specification.Action = pick(g, policy.Reject, policy.Off)
+	c.Privileged.Action = pick(g, policy.Reject, policy.Audit)
+	return c
+}
+
+func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
+	t.Helper()
+	doc, err := bundle.ParseDocument(text, reflect.TypeFor[specs.Spec]())
+	if err != nil {
+		return // refused before there is anything to decide
+	}
+	var spec *specs.Spec
+	if doc.Decode(&spec) != nil || spec == nil {
+		return
+	}
+	before := copyOf(t, spec)
+	facts := enforce.Facts{ImageFolders: map[string]bool{"/run": true}}
+	d := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: spec})
+
+	if !sameMeaning(t, spec, before) {
+		t.Fatalf("deciding changed the configuration that it was given:\n%s", text)
+	}
+	again := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: spec})
+	if !reflect.DeepEqual(d, again) {
+		t.Fatalf("deciding twice gives two decisions:\n%s", text)
+	}
+	if d.Verdict == enforce.Refused {
+		if d.Edits != nil || d.Spec != nil {
+			t.Fatalf("a refusal comes with edits:\n%s", text)
+		}
+		if len(d.Findings) == 0 {
+			t.Fatalf("a refusal comes without a finding:\n%s", text)
+		}
+		return
+	}
+
+	clamped, err := doc.Apply(d.Edits)
+	if err != nil {
+		t.Fatalf("edits that don't apply: %v\n%s", err, text)
+	}
+	clampedDoc, err := bundle.ParseDocument(clamped, reflect.TypeFor[specs.Spec]())
+	if err != nil {
+		t.Fatalf("the clamped text is not strict: %v\n%s", err, clamped)
+	}
+	var after *specs.Spec
+	if err := clampedDoc.Decode(&after); err != nil {
+		t.Fatalf("the clamped text can't be decoded: %v\n%s", err, clamped)
+	}
+	if !sameMeaning(t, after, d.Spec) {
+		t.Fatalf("the text and the typed configuration were edited differently:\n%s\n%s", clamped, mustJSON(t, d.Spec))
+	}
+	if d.Verdict == enforce.Unchanged && !bytes.Equal(clamped, text) {
+		t.Fatalf("unchanged, but not byte for byte:\n%s\n%s", text, clamped)
+	}
+
+	// Sound and idempotent.
+	second := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: after})
+	for _, f := range second.Findings {
+		if f.Action != policy.Audit {
+			t.Fatalf("not sound: the clamped configuration has the finding %s (%s)\n%s\n%s", f.Name(), f.Found, text, clamped)
+		}
+	}
+	if len(second.Edits) > 0 {
+		t.Fatalf("not idempotent: %v\n%s", second.Edits, clamped)
+	}
+	if err := looser(before, after); err != nil {
+		t.Fatalf("not monotone: %v\n%s\n%s", err, text, clamped)
+	}
+	if controls.Seccomp.Action == policy.Fix {
+		if err := atLeastDefault(after); err != nil {
+			t.Fatalf("looser than Docker's default: %v\n%s\n%s", err, text, clamped)
+		}
+	}
+	if err := lossless(doc, clampedDoc); err != nil {
+		t.Fatalf("not lossless: %v\n%s\n%s", err, text, clamped)
+	}
+}
+
+// looser says what a process under the second configuration could do that it couldn't under the first.
+func looser(a, b *specs.Spec) error {
+	if a.Process != nil && b.Process != nil {
+		if a.Process.NoNewPrivileges && !b.Process.NoNewPrivileges {
+			return errors.New("no-new-privileges is gone")
+		}
+		if b.Process.User.UID == 0 && a.Process.User.UID != 0 {
+			return errors.New("it became root")
+		}
+		if err := moreCapabilities(a.Process, b.Process); err != nil {
+			return err
+		}
+		for _, g := range b.Process.User.AdditionalGids {
+			if !slices.Contains(a.Process.User.AdditionalGids, g) {
+				return fmt.Errorf("group %d came in", g)
+			}
+		}
+	}
+	if a.Root != nil && a.Root.Readonly && !b.Root.Readonly {
+		return errors.New("the root is writable")
+	}
+	if err := moreMounts(a, b); err != nil {
+		return err
+	}
+	la, lb := section(a), section(b)
+	for _, p := range la.MaskedPaths {
+		if !slices.Contains(lb.MaskedPaths, p) {
+			return fmt.Errorf("%s is no longer masked", p)
+		}
+	}
+	for _, p := range la.ReadonlyPaths {
+		if !slices.Contains(lb.ReadonlyPaths, p) {
+			return fmt.Errorf("%s is no longer read-only", p)
+		}
+	}
+	if enabled(la.Seccomp) {
+		return moreSystemCalls(la.Seccomp, lb.Seccomp)
+	}
+	return nil
+}
+
+func moreCapabilities(a, b *specs.Process) error {
+	if a.Capabilities == nil {
+		return nil // all of them, to runc 1.5
+	}
+	if b.Capabilities == nil {
+		return errors.New("the capability sets are gone")
+	}
+	moved := a.User.UID == 0 && b.User.UID != 0
+	for _, s := range []struct {
+		name   string
+		a, b   []string
+		filled bool
+	}{
+		{"bounding", a.Capabilities.Bounding, b.Capabilities.Bounding, false},
+		{"effective", a.Capabilities.Effective, b.Capabilities.Effective, false},
+		{"permitted", a.Capabilities.Permitted, b.Capabilities.Permitted, false},
+		{"inheritable", a.Capabilities.Inheritable, b.Capabilities.Inheritable, moved},
+		{"ambient", a.Capabilities.Ambient, b.Capabilities.Ambient, moved},
+	} {
+		for _, c := range s.b {
+			had := slices.Contains(s.a, c)
+			// Root would have had it: execve gives root all of the bounding set.
+			if s.filled && slices.Contains(a.Capabilities.Bounding, c) && slices.Contains(a.Capabilities.Permitted, c) {
+				had = true
+			}
+			if !had {
+				return fmt.Errorf("%s came into the %s set", c, s.name)
+			}
+		}
+	}
+	return nil
+}
+
+// moreMounts: the mounts are the same in the same order, but for tmpfs under a root that was writable, all in front of
+// whatever lies below them.
+func moreMounts(a, b *specs.Spec) error {
+	i := 0
+	for at, m := range b.Mounts {
+		if i < len(a.Mounts) && reflect.DeepEqual(m, a.Mounts[i]) {
+			i++
+			continue
+		}
+		if a.Root == nil || a.Root.Readonly || m.Type != "tmpfs" {
+			return fmt.Errorf("a mount at %s came in", m.Destination)
+		}
+		for _, earlier := range b.Mounts[:at] {
+			below := filepath.Clean(earlier.Destination)
+			if rel, err := filepath.Rel(m.Destination, below); err == nil && filepath.IsLocal(rel) || slices.Contains(earlier.Options, "bind") {
+				return fmt.Errorf("a tmpfs at %s hides %s", m.Destination, below)
+			}
+		}
+	}
+	if i < len(a.Mounts) {
+		return fmt.Errorf("the mount at %s is gone or out of order", a.Mounts[i].Destination)
+	}
+	return nil
+}
+
+func enabled(p *specs.LinuxSeccomp) bool {
+	return p != nil && (p.DefaultAction != "" || len(p.Syscalls) > 0)
+}
+
+func moreSystemCalls(a, b *specs.LinuxSeccomp) error {
+	if !enabled(b) {
+		return errors.New("the seccomp profile is gone")
+	}
+	if a.DefaultAction != b.DefaultAction || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
+		return errors.New("default action, flags or listener changed")
+	}
+	for _, arch := range b.Architectures {
+		if !slices.Contains(a.Architectures, arch) && arch != specs.ArchX86_64 {
+			return fmt.Errorf("architecture %s came in", arch)
+		}
+	}
+	names, values := pointsOf(a, b)
+	for _, name := range names {
+		for _, v := range values {
+			if may(b, name, v) && !may(a, name, v) {
+				return fmt.Errorf("%s with first argument %d came in", name, v)
+			}
+		}
+	}
+	return nil
+}
+
+func atLeastDefault(s *specs.Spec) error {
+	var bounding []string
+	if s.Process != nil && s.Process.Capabilities != nil {
+		bounding = s.Process.Capabilities.Bounding
+	}
+	bound, err := seccomp.Default(bounding)
+	if err != nil {
+		return err
+	}
+	p := section(s).Seccomp
+	if !enabled(p) {
+		return errors.New("there is no profile")
+	}
+	names, values := pointsOf(p, bound)
+	for _, name := range names {
+		for _, v := range values {
+			if may(p, name, v) && !may(bound, name, v) {
+				return fmt.Errorf("%s with first argument %d", name, v)
+			}
+		}
+	}
+	return nil
+}
+
+// pointsOf are the system calls that profiles name and, for their arguments, every constant and what is next to it.
+func pointsOf(profiles ...*specs.LinuxSeccomp) (names []string, values []uint64) {
+	values = []uint64{0, 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<64 - 1}
+	for _, p := range profiles {
+		for _, s := range p.Syscalls {
+			names = append(names, s.Names...)
+			for _, a := range s.Args {
+				values = append(values, a.Value-1, a.Value, a.Value+1)
+			}
+		}
+	}
+	slices.Sort(names)
+	slices.Sort(values)
+	return slices.Compact(names), slices.Compact(values)
+}
+
+// may says whether a profile lets a system call through, if all of its arguments are v. It is a second reading of what
+// runc and libseccomp make of a profile, and shares nothing with the code under test.
+func may(p *specs.LinuxSeccomp, name string, v uint64) bool {
+	executes := func(a specs.LinuxSeccompAction) bool {
+		return a == specs.ActAllow || a == specs.ActLog || a == specs.ActTrace || a == specs.ActNotify
+	}
+	ruled := false
+	for _, s := range p.Syscalls {
+		if !slices.Contains(s.Names, name) {
+			continue
+		}
+		if matches(s.Args, v) {
+			ruled = true
+			if executes(s.Action) {
+				return true
+			}
+		}
+	}
+	return !ruled && executes(p.DefaultAction)
+}
+
+func matches(args []specs.LinuxSeccompArg, v uint64) bool {
+	if len(args) == 0 {
+		return true
+	}
+	indices := map[uint]bool{}
+	twice := false
+	all, one := true, false
+	for _, a := range args {
+		twice = twice || indices[a.Index]
+		indices[a.Index] = true
+		ok := condition(a, v)
+		all, one = all && ok, one || ok
+	}
+	if twice {
+		return one // runc makes every condition a rule of its own
+	}
+	return all
+}
+
+func condition(a specs.LinuxSeccompArg, v uint64) bool {
+	switch a.Op {
+	case specs.OpEqualTo:
+		return v == a.Value
+	case specs.OpNotEqual:
+		return v != a.Value
+	case specs.OpLessThan:
+		return v < a.Value
+	case specs.OpLessEqual:
+		return v <= a.Value
+	case specs.OpGreaterEqual:
+		return v >= a.Value
+	case specs.OpGreaterThan:
+		return v > a.Value
+	case specs.OpMaskedEqual:
+		return v&a.Value == a.ValueTwo
+	}
+	return false
+}
+
+// lossless: what nobody knows is still there, byte for byte.
+func lossless(a, b *bundle.Document) error {
+	if was, is := a.Member("x-unknown"), b.Member("x-unknown"); !bytes.Equal(was, is) {
+		return fmt.Errorf("x-unknown was %s and is %s", was, is)
+	}
+	return nil
+}
+
+func section(s *specs.Spec) *specs.Linux {
+	if s.Linux == nil {
+		return &specs.Linux{}
+	}
+	return s.Linux
+}
+
+// sameMeaning compares as JSON, where an empty list and none are the same to every reader.
+func sameMeaning(t *testing.T, a, b *specs.Spec) bool {
+	t.Helper()
+	return bytes.Equal(mustJSON(t, a), mustJSON(t, b))
+}
+
+func copyOf(t *testing.T, s *specs.Spec) *specs.Spec {
+	t.Helper()
+	var c *specs.Spec
+	if err := json.Unmarshal(mustJSON(t, s), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,26 @@
+package enforce
+
+import "runclamp/enforce/policy"
+
+// noNewPrivileges: no program that the process runs gains what the process does not have: setuid and setgid bits and file
+// capabilities have no effect (prctl(2), PR_SET_NO_NEW_PRIVS).
+//
+// Docker: --security-opt no-new-privileges; Kubernetes: securityContext.allowPrivilegeEscalation: false.
+func noNewPrivileges() Control {
+	return Control{
+		Name:   "noNewPrivileges",
+		Fields: []string{"/process/noNewPrivileges"},
+		Action: func(c policy.Controls) policy.Action { return c.NoNewPrivileges.Action },
+		Check: func(in Input) []Finding {
+			if process(in.Spec).NoNewPrivileges {
+				return nil
+			}
+			return []Finding{{
+				Pointer: "/process/noNewPrivileges",
+				Found:   "programs may gain privileges", Wanted: "no-new-privileges",
+				Mend:  `add "--security-opt no-new-privileges" (Kubernetes: securityContext.allowPrivilegeEscalation: false)`,
+				Edits: []Edit{{Set, "/process/noNewPrivileges", true}},
+			}}
+		},
+	}
+}

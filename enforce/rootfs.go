@@ -1,0 +1,90 @@
+package enforce
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"runclamp/enforce/policy"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// readOnlyRootfs: the root filesystem is read-only.
+//
+// Programs need somewhere to write, so the folders that the policy names become tmpfs; but only if it was this clamp that
+// made the root read-only: whoever asked for a read-only root has said himself what is to be writable.
+//
+// Docker: --read-only --tmpfs /tmp; compose: read_only, tmpfs; Kubernetes: securityContext.readOnlyRootFilesystem and an
+// emptyDir volume.
+func readOnlyRootfs() Control {
+	return Control{
+		Name:   "readOnlyRootfs",
+		Fields: []string{"/root/readonly"},
+		Action: func(c policy.Controls) policy.Action { return c.ReadOnlyRootfs.Action },
+		Check: func(in Input) []Finding {
+			if in.Spec.Root == nil || in.Spec.Root.Readonly {
+				return nil
+			}
+			f := Finding{
+				Pointer: "/root/readonly",
+				Found:   "a writable root filesystem", Wanted: "a read-only one",
+				Mend:  `add "--read-only", with "--tmpfs" or a volume for what it writes (Kubernetes: securityContext.readOnlyRootFilesystem, emptyDir)`,
+				Edits: []Edit{{Set, "/root/readonly", true}},
+			}
+			f.Edits = append(f.Edits, addTmpfs(in)...)
+			return []Finding{f}
+		},
+	}
+}
+
+// addTmpfs inserts the policy's tmpfs, parents first, in front of the first bind mount and of every mount that lies below.
+//
+// Mounts are made in the order of the list. A tmpfs at its end would hide what was mounted below it, also where that can't
+// be seen from the paths: in an image where /var/run links to /run, a secret at /var/run/secrets lies below /run.
+func addTmpfs(in Input) []Edit {
+	wanted := slices.Clone(in.Policy.ReadOnlyRootfs.Tmpfs)
+	slices.SortFunc(wanted, func(a, b policy.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
+
+	mounts := slices.Clone(in.Spec.Mounts)
+	var edits []Edit
+	for _, t := range wanted {
+		if slices.ContainsFunc(mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == t.Path }) {
+			continue // a volume or a tmpfs of the user's own
+		}
+		at := slices.IndexFunc(mounts, func(m specs.Mount) bool {
+			return isBind(m) || strings.HasPrefix(path.Clean(m.Destination), t.Path+"/")
+		})
+		if at < 0 {
+			at = len(mounts)
+		}
+		m := tmpfsMount(t, process(in.Spec).User, in.Facts.ImageFolders[t.Path])
+		mounts = slices.Insert(mounts, at, m)
+		edits = append(edits, Edit{Insert, fmt.Sprintf("/mounts/%d", at), m})
+	}
+	return edits
+}
+
+// tmpfsMount writes mode, owner and size out: runc 1.1 ignores the mode in some combinations, and a folder of root's
+// would not be writable for the user.
+func tmpfsMount(t policy.Tmpfs, owner specs.User, inImage bool) specs.Mount {
+	options := []string{"nosuid", "nodev"}
+	if !t.Exec {
+		options = append(options, "noexec")
+	}
+	options = append(options,
+		fmt.Sprintf("mode=%o", t.Mode),
+		fmt.Sprintf("uid=%d", owner.UID),
+		fmt.Sprintf("gid=%d", owner.GID),
+		fmt.Sprintf("size=%d", t.Size))
+	if t.CopyUp && inImage {
+		// Not an option of tmpfs(5) but of runc and crun: the folder's content is copied into it.
+		options = append(options, "tmpcopyup")
+	}
+	return specs.Mount{Destination: t.Path, Type: "tmpfs", Source: "tmpfs", Options: options}
+}
+
+func isBind(m specs.Mount) bool {
+	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+}
