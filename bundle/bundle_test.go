@@ -1,0 +1,270 @@
+package bundle
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+const plain = `{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"cwd":"/"},"root":{"path":"rootfs"}}`
+
+func newBundle(t *testing.T, config string) *Bundle {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, configName), []byte(config), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, dir)
+}
+
+func open(t *testing.T, dir string) *Bundle {
+	t.Helper()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func readConfig(t *testing.T, b *Bundle) *Config {
+	t.Helper()
+	c, err := b.ReadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	link, file, open := filepath.Join(dir, "link"), filepath.Join(dir, "file"), filepath.Join(dir, "open")
+	for _, err := range []error{os.Symlink(dir, link), os.WriteFile(file, nil, 0o600), os.Mkdir(open, 0o700), os.Chmod(open, 0o777)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		link: "a link to one does not count", file: "is not a folder",
+		open: "chmod go-w", filepath.Join(dir, "none"): "no such file",
+	} {
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+}
+
+func TestReadConfigRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		arrange    func(path string) error
+	}{
+		{"missing", "no such file", os.Remove},
+		{"link", "is a link", func(p string) error { return errors.Join(os.Rename(p, p+"x"), os.Symlink(p+"x", p)) }},
+		{"fifo", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), unix.Mkfifo(p, 0o600)) }},
+		{"folder", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }},
+		{"writable by all", "chmod go-w", func(p string) error { return os.Chmod(p, 0o646) }},
+		{"too large", "larger than 4 MiB", func(p string) error { return os.Truncate(p, maxSize+1) }},
+		{"null", "it is null", func(p string) error { return os.WriteFile(p, []byte("null"), 0o600) }},
+		{"wrong type", "cannot unmarshal", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
+		{"overflow", "cannot unmarshal number 4294967296", func(p string) error {
+			return os.WriteFile(p, []byte(`{"process":{"user":{"uid":4294967296}}}`), 0o600)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBundle(t, plain)
+			if err := tt.arrange(filepath.Join(b.Path, configName)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.ReadConfig(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWrite(t *testing.T) {
+	b := newBundle(t, plain)
+	c := readConfig(t, b)
+	// What a killed runclamp left behind, and a link that somebody put there, are in nobody's way.
+	if err := os.Symlink("/dev/null", filepath.Join(b.Path, tempPrefix+configName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.Path, tempPrefix+recordName), []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clamped := []byte(`{"ociVersion":"1.0.2"}`)
+	if err := b.Write(c, clamped, NewRecord("built-in preset hardened", enforce.Decision{Verdict: enforce.Fixed})); err != nil {
+		t.Fatal(err)
+	}
+
+	after := readConfig(t, b)
+	if string(after.Bytes()) != string(clamped) {
+		t.Errorf("config.json is %s", after.Bytes())
+	}
+	if after.stat.Mode != c.stat.Mode || after.stat.Uid != c.stat.Uid || after.stat.Gid != c.stat.Gid {
+		t.Errorf("mode and owner were %o %d:%d and are %o %d:%d", c.stat.Mode, c.stat.Uid, c.stat.Gid, after.stat.Mode, after.stat.Uid, after.stat.Gid)
+	}
+	r, err := b.ReadRecord(after)
+	if err != nil || r.Verdict != enforce.Fixed || r.Policy != "built-in preset hardened" || r.Proof != "none" {
+		t.Errorf("the record is %+v, %v", r, err)
+	}
+	if names := names(t, b.Path); names != "config.json runclamp.json" {
+		t.Errorf("the bundle has %s", names)
+	}
+
+	// The same configuration again: it stays the file it is.
+	if err := b.Write(after, clamped, r); err != nil {
+		t.Fatal(err)
+	}
+	if again := readConfig(t, b); again.stat.Ino != after.stat.Ino {
+		t.Error("an unchanged config.json was written anew")
+	}
+}
+
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+func TestWriteFails(t *testing.T) {
+	b := newBundle(t, plain)
+	c := readConfig(t, b)
+	// A folder at the record's place: the rename fails, and the configuration must be untouched.
+	if err := os.MkdirAll(filepath.Join(b.Path, recordName, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Write(c, []byte("{}"), Record{}); err == nil || !strings.Contains(err.Error(), "writing") {
+		t.Errorf("got %v", err)
+	}
+	if got := readConfig(t, b); string(got.Bytes()) != plain {
+		t.Errorf("config.json is %s", got.Bytes())
+	}
+	if names := names(t, b.Path); names != "config.json runclamp.json" {
+		t.Errorf("the bundle has %s", names)
+	}
+}
+
+func TestReadRecord(t *testing.T) {
+	write := func(t *testing.T, b *Bundle, name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(b.Path, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name, want string
+		arrange    func(t *testing.T, b *Bundle)
+	}{
+		{"none", ErrNoRecord.Error(), func(t *testing.T, b *Bundle) {
+			if err := os.Remove(filepath.Join(b.Path, recordName)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"configuration changed", "changed after create", func(t *testing.T, b *Bundle) { write(t, b, configName, plain+" ") }},
+		{"other version", "version 2", func(t *testing.T, b *Bundle) { write(t, b, recordName, `{"version":2}`) }},
+		{"twice", "stands twice", func(t *testing.T, b *Bundle) { write(t, b, recordName, `{"version":1,"version":1}`) }},
+		{"empty", "ends where a value", func(t *testing.T, b *Bundle) { write(t, b, recordName, ``) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBundle(t, plain)
+			c := readConfig(t, b)
+			if err := b.Write(c, c.Bytes(), NewRecord("p", enforce.Decision{})); err != nil {
+				t.Fatal(err)
+			}
+			tt.arrange(t, b)
+			if _, err := b.ReadRecord(readConfig(t, b)); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestOfContainer(t *testing.T) {
+	root := t.TempDir()
+	b := newBundle(t, plain)
+	for _, tt := range []struct{ name, state, want string }{
+		{"good", `{"config":{"labels":["a=b","bundle=` + b.Path + `"]}}`, ""},
+		{"two", `{"config":{"labels":["bundle=/evil","bundle=` + b.Path + `"]}}`, "more than one label"},
+		{"none", `{"config":{"labels":["x"]}}`, "no label"},
+		{"relative", `{"config":{"labels":["bundle=x"]}}`, "not an absolute path"},
+		{"not JSON", `{`, "unexpected end"},
+		{"gone", `{"config":{"labels":["bundle=` + b.Path + `/gone"]}}`, "no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(root, tt.name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte(tt.state), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := OfContainer(root, tt.name)
+			if err == nil {
+				defer got.Close()
+			}
+			switch {
+			case tt.want == "" && (err != nil || got.Path != b.Path):
+				t.Errorf("got %v, %v", got, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := OfContainer(root, "nobody"); err == nil || err.Error() != `container "nobody" does not exist` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFacts(t *testing.T) {
+	b := newBundle(t, plain)
+	rootfs := filepath.Join(b.Path, "rootfs")
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(rootfs, "real"), 0o755),
+		os.Symlink("/real", filepath.Join(rootfs, "inside")),
+		os.Symlink("../../../../../etc", filepath.Join(rootfs, "outside")), // to the container's own /etc, which is not there
+		os.WriteFile(filepath.Join(rootfs, "file"), nil, 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := readConfig(t, b)
+	var p policy.Controls
+	for _, path := range []string{"/real", "/inside", "/outside", "/file", "/none"} {
+		p.ReadOnlyRootfs.Tmpfs = append(p.ReadOnlyRootfs.Tmpfs, policy.Tmpfs{Path: path, CopyUp: true})
+	}
+	f, err := b.Facts(c, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{"/real": true, "/inside": true, "/outside": false, "/file": false, "/none": false} {
+		if f.ImageFolders[path] != want {
+			t.Errorf("%s: got %v", path, f.ImageFolders[path])
+		}
+	}
+	c.Spec.Root = &specs.Root{Path: "gone"}
+	if _, err := b.Facts(c, p); err == nil || !strings.Contains(err.Error(), "the root filesystem") {
+		t.Errorf("got %v", err)
+	}
+}

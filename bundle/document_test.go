@@ -1,0 +1,200 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"runclamp/enforce"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func parseSpec(text string) (*Document, error) {
+	return ParseDocument([]byte(text), reflect.TypeFor[specs.Spec]())
+}
+
+func TestParseDocumentRefuses(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", ``, "ends where a value should be"},
+		{"two values", `{"ociVersion":"1.0"} {"process":{}}`, "line 1, column 22: something follows the first value"},
+		{"garbage behind", `{}x`, "something follows"},
+		{"byte order mark", "\xef\xbb\xbf{}", "byte order mark"},
+		{"bad UTF-8", "{\"hostname\":\"\xff\"}", "not valid UTF-8"},
+		{"duplicate key", `{"process":{"cwd":"/"},"process":{}}`, `line 1, column 24: the key "process" stands twice`},
+		{"duplicate by escape", `{"process":{},"\u0070rocess":{}}`, `the key "process" stands twice`},
+		{"duplicate annotation", `{"annotations":{"a":"1","a":"2"}}`, `the key "a" stands twice`},
+		{"duplicate in unknown", `{"x":{"a":1,"a":2}}`, `the key "a" stands twice`},
+		{"upper case", `{"process":{},"PROCESS":{}}`, `the key "PROCESS" differs from "process" only by case`},
+		{"upper case alone", `{"Process":{}}`, `only by case`},
+		{"kelvin sign", `{"linux":{"mas\u212aedPaths":[]}}`, `differs from "maskedPaths" only by case`},
+		{"long s", `{"proce\u017fs":{}}`, `differs from "process" only by case`},
+		{"in a list", "{\"mounts\":[{\"destination\":\"/\",\n \"Destination\":\"/x\"}]}", `line 2, column 2: the key "Destination"`},
+		{"embedded struct", `{"linux":{"resources":{"blockIO":{"weightDevice":[{"Major":1}]}}}}`, `differs from "major"`},
+		{"in a map of structs", `{"linux":{"timeOffsets":{"boottime":{"SECS":1}}}}`, `differs from "secs"`},
+		{"half a pair", `{"hostname":"\ud800"}`, "half a surrogate pair"},
+		{"low half first", `{"hostname":"\udc00\ud800"}`, "half a surrogate pair"},
+		{"control character", "{\"hostname\":\"a\nb\"}", "control character"},
+		{"bad escape", `{"hostname":"\x41"}`, "an escape that JSON does not have"},
+		{"bad hex", `{"hostname":"\u00g0"}`, "four hexadecimal digits"},
+		{"open string", `{"hostname":"a`, "ends within a string"},
+		{"open object", `{"hostname":"a"`, "a comma or } is missing"},
+		{"trailing comma", `{"hostname":"a",}`, "a string in double quotes is missing"},
+		{"no colon", `{"hostname" "a"}`, "a colon is missing"},
+		{"single quotes", `{'hostname':1}`, "a string in double quotes is missing"},
+		{"leading zero", `{"a":01}`, "not a number"},
+		{"hex number", `{"a":0x1}`, "comma"},
+		{"not a word", `{"a":nul}`, "not a value"},
+		{"comment", `{"a":1/**/}`, "comma"},
+		{"deep", strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70), "nested deeper than 64"},
+		{"deep list", strings.Repeat(`[`, 100000), "nested deeper than 64"},
+		{"large", `{"a":"` + strings.Repeat("a", maxSize) + `"}`, "larger than 4 MiB"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseSpec(tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseDocumentAccepts(t *testing.T) {
+	for _, text := range []string{
+		`{}`, ` { } `, "null", `{"annotations":{"a":"1","A":"2"}}`, // the keys of a map may differ by case
+		`{"x":{"Process":1,"process":2}}`, // so may keys that are nobody's fields
+		`{"hostname":"\ud83d\ude00 é \u00e9"}`, `{"a":[1,-1.5e+10,true,false,null,"",[],{}]}`,
+		`{"process":{"rlimits":[{"type":"RLIMIT_NOFILE","hard":18446744073709551615,"soft":9007199254740993}]}}`,
+	} {
+		d, err := parseSpec(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, err := d.Apply(nil); err != nil || string(got) != text {
+			t.Errorf("%s came back as %s, %v", text, got, err)
+		}
+	}
+}
+
+func TestApply(t *testing.T) {
+	const text = `{ "process": {"user":{"uid":0, "gid":0},"x-new":9007199254740993 , "env":["A=<&>","B"] }, "mounts":[{"destination":"/a"},{"destination":"/b"}],"linux":null}`
+	for _, tt := range []struct {
+		name  string
+		edits []enforce.Edit
+		want  string
+	}{
+		{"set", []enforce.Edit{{Op: enforce.Set, Pointer: "/process/user/uid", Value: uint32(7)}},
+			`{"process":{"user":{"uid":7,"gid":0},"x-new":9007199254740993,"env":["A=<&>","B"]},"mounts":[{"destination":"/a"},{"destination":"/b"}],"linux":null}`},
+		{"set what is not there", []enforce.Edit{{Op: enforce.Set, Pointer: "/root/readonly", Value: true}},
+			`{"process":{"user":{"uid":0, "gid":0},"x-new":9007199254740993 , "env":["A=<&>","B"] },"mounts":[{"destination":"/a"},{"destination":"/b"}],"linux":null,"root":{"readonly":true}}`},
+		{"through null", []enforce.Edit{{Op: enforce.Insert, Pointer: "/linux/maskedPaths/0", Value: "/proc/<k>"}},
+			`{"process":{"user":{"uid":0, "gid":0},"x-new":9007199254740993 , "env":["A=<&>","B"] },"mounts":[{"destination":"/a"},{"destination":"/b"}],"linux":{"maskedPaths":["/proc/<k>"]}}`},
+		{"insert and remove", []enforce.Edit{{Op: enforce.Insert, Pointer: "/mounts/1", Value: map[string]string{"destination": "/c"}}, {Op: enforce.Remove, Pointer: "/mounts/0"}},
+			`{"process":{"user":{"uid":0, "gid":0},"x-new":9007199254740993 , "env":["A=<&>","B"] },"mounts":[{"destination":"/c"},{"destination":"/b"}],"linux":null}`},
+		{"into what was set", []enforce.Edit{{Op: enforce.Set, Pointer: "/a~1b", Value: map[string]int{"c": 1}}, {Op: enforce.Set, Pointer: "/a~1b/c", Value: 2}, {Op: enforce.Remove, Pointer: "/process"}, {Op: enforce.Remove, Pointer: "/mounts"}},
+			`{"linux":null,"a/b":{"c":2}}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, err := parseSpec(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Apply(tt.edits)
+			if err != nil || string(got) != tt.want {
+				t.Errorf("%v\ngot  %s\nwant %s", err, got, tt.want)
+			}
+			if again, err := d.Apply(nil); err != nil || string(again) != text {
+				t.Errorf("applying changed the document itself: %s, %v", again, err)
+			}
+		})
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	d, err := parseSpec(`{"mounts":[],"hostname":"a"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []enforce.Edit{
+		{Op: enforce.Set, Pointer: "mounts", Value: 1},
+		{Op: enforce.Set, Pointer: "/mounts/0", Value: 1},
+		{Op: enforce.Insert, Pointer: "/mounts/1", Value: 1},
+		{Op: enforce.Insert, Pointer: "/mounts/00", Value: 1},
+		{Op: enforce.Insert, Pointer: "/mounts/-", Value: 1},
+		{Op: enforce.Set, Pointer: "/hostname/x", Value: 1},
+		{Op: enforce.Set, Pointer: "/x", Value: func() {}},
+	} {
+		if got, err := d.Apply([]enforce.Edit{e}); err == nil {
+			t.Errorf("%s %s gives %s", e.Op, e.Pointer, got)
+		}
+	}
+}
+
+// FuzzParseDocument: what is accepted, the delegate's decoder reads in the same way, and no key that is not exactly a
+// field's has any say in it.
+func FuzzParseDocument(f *testing.F) {
+	f.Add([]byte(`{"process":{"user":{"uid":1},"x":1},"PROCESſ":{},"annotations":{"a":"b"},"linux":{"seccomp":{"syscalls":[{"names":["a"],"action":"b"}]}}}`))
+	f.Add([]byte(`{"a":"\ud83d\ude00","\u0061":1e5,"mounts":[{"destination":"/","Type":"x"}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := ParseDocument(text, reflect.TypeFor[specs.Spec]())
+		if err != nil {
+			return
+		}
+		if !json.Valid(text) {
+			t.Fatalf("accepted, but it is not JSON: %q", text)
+		}
+		var all, known, first *specs.Spec
+		errAll := d.Decode(&all)
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); (err == nil) != (errAll == nil) || !reflect.DeepEqual(all, first) {
+			t.Fatalf("the delegate reads another configuration: %q", text)
+		}
+		if errAll != nil {
+			return
+		}
+		var tree any
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.UseNumber()
+		if err := dec.Decode(&tree); err != nil {
+			t.Fatal(err)
+		}
+		stripped, err := json.Marshal(onlyFields(tree, reflect.TypeFor[specs.Spec]()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(stripped, &known); err != nil || !reflect.DeepEqual(all, known) {
+			t.Fatalf("an unknown key changed the meaning (%v):\n%q\n%s", err, text, stripped)
+		}
+	})
+}
+
+// onlyFields drops the keys of structs that are not exactly a field's.
+func onlyFields(v any, t reflect.Type) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for key, value := range v {
+			switch t.Kind() {
+			case reflect.Map:
+				kept[key] = onlyFields(value, t.Elem())
+			case reflect.Struct:
+				if field, ok := fieldsOf(t).exact[key]; ok {
+					kept[key] = onlyFields(value, field)
+				}
+			}
+		}
+		return kept
+	case []any:
+		for i := range v {
+			if t.Kind() == reflect.Slice {
+				v[i] = onlyFields(v[i], t.Elem())
+			}
+		}
+	}
+	return v
+}

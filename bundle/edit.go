@@ -1,0 +1,155 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"runclamp/enforce"
+)
+
+// Apply returns the text with the edits made, in order. Whatever no edit names is there as it was, byte for byte: unknown
+// fields, the order of keys, integers beyond 2^53. The document itself stays as it is.
+func (d *Document) Apply(edits []enforce.Edit) ([]byte, error) {
+	if len(edits) == 0 {
+		return d.data, nil
+	}
+	root := d.root
+	for _, e := range edits {
+		parts, err := enforce.SplitPointer(e.Pointer)
+		if err != nil {
+			return nil, err
+		}
+		if root, err = root.edited(parts, e); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
+		}
+	}
+	return root.text(), nil
+}
+
+// edited returns a copy of the node in which the value that parts lead to is edited. What is not on the way is shared.
+func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
+	if len(parts) == 0 {
+		return valueNode(e.Value)
+	}
+	if n.kind == '[' {
+		return n.editedList(parts[0], parts[1:], e)
+	}
+	if n.kind != '{' && string(n.raw) != "null" {
+		return nil, fmt.Errorf("%.40s is neither an object nor a list", n.raw)
+	}
+	c := &node{kind: '{', members: slices.Clone(n.members)}
+	i := c.find(parts[0])
+	switch {
+	case len(parts) == 1 && e.Op == enforce.Remove:
+		if i >= 0 {
+			c.members = slices.Delete(c.members, i, i+1)
+		}
+		return c, nil
+	case i < 0:
+		rawKey, err := json.Marshal(parts[0])
+		if err != nil {
+			return nil, err
+		}
+		c.members = append(c.members, member{key: parts[0], rawKey: rawKey, value: absent(parts[1:], e)})
+		i = len(c.members) - 1
+	case string(c.members[i].value.raw) == "null":
+		c.members[i].value = absent(parts[1:], e)
+	}
+	changed, err := c.members[i].value.edited(parts[1:], e)
+	if err != nil {
+		return nil, err
+	}
+	c.members[i].value = changed
+	return c, nil
+}
+
+// absent stands where nothing is (null is nothing to the delegate): an object, or the list that a value is inserted into.
+func absent(rest []string, e enforce.Edit) *node {
+	if len(rest) == 1 && e.Op == enforce.Insert {
+		return &node{kind: '['}
+	}
+	return &node{kind: '{'}
+}
+
+func (n *node) editedList(part string, rest []string, e enforce.Edit) (*node, error) {
+	inserting := len(rest) == 0 && e.Op == enforce.Insert
+	most := len(n.items) - 1
+	if inserting {
+		most++
+	}
+	i, err := enforce.ListIndex(part, most)
+	if err != nil {
+		return nil, err
+	}
+	c := &node{kind: '[', items: slices.Clone(n.items)}
+	switch {
+	case inserting:
+		value, err := valueNode(e.Value)
+		if err != nil {
+			return nil, err
+		}
+		c.items = slices.Insert(c.items, i, value)
+	case len(rest) == 0 && e.Op == enforce.Remove:
+		c.items = slices.Delete(c.items, i, i+1)
+	default:
+		if c.items[i], err = c.items[i].edited(rest, e); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// valueNode is a new value. Characters that only matter in HTML are left as they are.
+func valueNode(v any) (*node, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("the new value: %w", err)
+	}
+	p := parser{data: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}
+	return p.value(nil, 0) // so that a later edit can go into it
+}
+
+func (n *node) find(key string) int {
+	return slices.IndexFunc(n.members, func(m member) bool { return m.key == key })
+}
+
+// text is the node as JSON: as it stood, or put together from its parts.
+func (n *node) text() []byte {
+	if n.raw != nil {
+		return n.raw
+	}
+	var b bytes.Buffer
+	n.write(&b)
+	return b.Bytes()
+}
+
+func (n *node) write(b *bytes.Buffer) {
+	switch {
+	case n.raw != nil:
+		b.Write(n.raw)
+	case n.kind == '{':
+		b.WriteByte('{')
+		for i, m := range n.members {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.Write(m.rawKey)
+			b.WriteByte(':')
+			m.value.write(b)
+		}
+		b.WriteByte('}')
+	default:
+		b.WriteByte('[')
+		for i, item := range n.items {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			item.write(b)
+		}
+		b.WriteByte(']')
+	}
+}
