@@ -2,9 +2,15 @@ module runclamp
 
 go 1.26.0
 
-require github.com/opencontainers/runtime-spec v1.3.0
+require (
+	github.com/moby/profiles/seccomp v0.3.0
+	github.com/opencontainers/runtime-spec v1.3.0
+	github.com/sirupsen/logrus v1.10.2
+	github.com/urfave/cli v1.22.17
+	golang.org/x/sys v0.49.0
+)
 
 require (
-	github.com/moby/profiles/seccomp v0.3.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 )

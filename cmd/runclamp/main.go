@@ -17,7 +17,7 @@ func main() {
 		Args:    os.Args[1:],
 		Env:     os.Environ(),
 		Stderr:  os.Stderr,
-		Host:    shim.ThisHost(),
+		Host:    shim.ThisHost,
 		Now:     time.Now,
 	}.Run())
 }

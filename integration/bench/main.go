@@ -1,0 +1,86 @@
+// Bench measures what runclamp costs, or saves: each thing is done by turns with bare runc and through runclamp, on the
+// configuration that Docker makes by default, and timed from outside.
+//
+// It prints the project's goals beside the numbers and asserts nothing: a machine that is busy with something else makes
+// no bug. It ends with an error only if something did not run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"runclamp/integration/demo/fixture"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	runclamp := flags.String("runclamp", "bin/runclamp", "the runclamp to measure")
+	runc := flags.String("runc", "runc", "the runc that it hands over to")
+	probe := flags.String("probe", "bin/probe", "the static program that runs inside")
+	minexec := flags.String("minexec", "bin/minexec", "the static program that only executes another")
+	parent := flags.String("work", "/var/lib", "where to make the work folder: root's own, and programs may be run there")
+	n := flags.Int("n", 40, "pairs that count; ten times as many where a container is not started")
+	warmup := flags.Int("warmup", 3, "pairs that don't, before them")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *n < 1 || *warmup < 0 {
+		return errors.New("-n must be 1 or more, -warmup 0 or more")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("it starts containers, which needs root")
+	}
+
+	work, err := fixture.Workspace(*parent, "runclamp-bench")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	b := bench{work: work, warmup: *warmup, n: *n, env: os.Environ()}
+	if b.runc, err = fixture.NewRuntime(*runc, filepath.Join(work, "runc")); err != nil {
+		return err
+	}
+	if b.runclamp, err = fixture.NewRuntime(*runclamp, filepath.Join(work, "runclamp")); err != nil {
+		return err
+	}
+	if b.minexec, err = filepath.Abs(*minexec); err != nil {
+		return err
+	}
+	if b.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.null.Close()) }()
+	b.rootfs = filepath.Join(work, "rootfs")
+	if err := fixture.WriteRootfs(b.rootfs, *probe); err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
+
+	all, err := b.all(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stdout.WriteString(render(all)); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}

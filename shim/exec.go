@@ -1,0 +1,138 @@
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+
+	"runclamp/bundle"
+	"runclamp/enforce"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxProcess is the most that a process.json may have. Its largest part are the arguments and the environment.
+const maxProcess = 4 << 20
+
+// exec runs another process in a container, with args, env, cwd and terminal as the caller says and everything else as the
+// container's own process has it. A container that has no record was made before runclamp came: it is held to the process
+// of its bundle all the same.
+func (r Runtime) exec(inv Invocation) error {
+	c, err := findContainer(inv)
+	if err != nil {
+		return err
+	}
+	raw := c.config.Member("process")
+	if c.config.Spec.Process == nil {
+		return fmt.Errorf("container %q has no process in its config.json to hold this one to", inv.ID)
+	}
+	own, err := bundle.ParseDocument(raw, reflect.TypeFor[specs.Process]())
+	if err != nil {
+		return fmt.Errorf("the container's process: %w", err)
+	}
+	asked, err := askedProcess(inv, c.config.Spec.Process)
+	if err != nil {
+		return err
+	}
+	held, err := own.Apply(enforce.HoldExec(c.config.Spec.Process, asked))
+	if err != nil {
+		return fmt.Errorf("holding the process to the container: %w", err)
+	}
+	lowest, err := r.firstFreeDescriptor(inv)
+	if err != nil {
+		return err
+	}
+	d, err := r.delegate()
+	if err != nil {
+		return err
+	}
+	path, err := handOver("process", held, lowest)
+	if err != nil {
+		return err
+	}
+	return d.exec(execArgv(inv, path), r.Env)
+}
+
+// askedProcess is what the caller wants: the file of -p, or what runc makes of the flags (exec.go, getProcess).
+func askedProcess(inv Invocation, own *specs.Process) (*specs.Process, error) {
+	path, ok := inv.Value("process")
+	if ok {
+		if len(inv.Words) > 0 {
+			return nil, fmt.Errorf("both -p and a command (%q): give one of them", inv.Words[0])
+		}
+		return readProcess(path)
+	}
+	if len(inv.Words) == 0 {
+		return nil, errors.New("there is no command to run: give one after the ID, or -p process.json")
+	}
+	asked := *own
+	asked.Args = inv.Words
+	asked.Env = append(asked.Env[:len(asked.Env):len(asked.Env)], inv.Values("env")...)
+	asked.Terminal = inv.Bool("tty")
+	asked.ConsoleSize = nil
+	if cwd, ok := inv.Value("cwd"); ok {
+		asked.Cwd = cwd
+	}
+	return &asked, nil
+}
+
+func readProcess(path string) (*specs.Process, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxProcess+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	if len(text) > maxProcess {
+		return nil, fmt.Errorf("process.json: %s is larger than %d MiB", path, maxProcess>>20)
+	}
+	doc, err := bundle.ParseDocument(text, reflect.TypeFor[specs.Process]())
+	if err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	var p *specs.Process
+	if err := doc.Decode(&p); err != nil {
+		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	if p == nil {
+		return nil, errors.New("process.json: it is null")
+	}
+	return p, nil
+}
+
+// firstFreeDescriptor is the first one that the delegate does not pass on to the container.
+func (r Runtime) firstFreeDescriptor(inv Invocation) (int, error) {
+	free := 3
+	count := func(what, n string) error {
+		v, err := strconv.Atoi(n)
+		if err != nil || v < 0 || v > 1<<20 {
+			return fmt.Errorf("%s is %q, which is no number of descriptors", what, n)
+		}
+		free += v
+		return nil
+	}
+	if n, ok := inv.Value("preserve-fds"); ok {
+		if err := count("--preserve-fds", n); err != nil {
+			return 0, err
+		}
+	}
+	if n, ok := lookup(r.Env, "LISTEN_FDS"); ok && n != "" {
+		if err := count("LISTEN_FDS", n); err != nil {
+			return 0, err
+		}
+	}
+	return free, nil
+}
+
+// execArgv is the caller's command line in -p form. Flags that say something about the process are gone: what they could
+// say is in the document, or was not theirs to say.
+func execArgv(inv Invocation, process string) []string {
+	inv = inv.Without("cwd", "env", "tty", "user", "additional-gids", "process-label", "apparmor", "no-new-privs", "cap")
+	inv.Words = nil
+	return inv.With("process", process).Argv()
+}

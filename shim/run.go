@@ -1,0 +1,85 @@
+// Package shim is the runtime's command line: it takes apart what the engine says, decides, and hands over to the
+// delegate by execve. The engine's shim relies on the PID, on inherited descriptors and on death signals, so the delegate
+// is never a child.
+package shim
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+)
+
+// Runtime is one call of the runtime, with all that it gets from outside.
+type Runtime struct {
+	// ConfDir is the configuration folder, fixed at link time.
+	ConfDir string
+	// Args are the command line without the program's name.
+	Args []string
+	Env  []string
+	// Stderr gets a refusal, and nothing else. There is no Stdin and no Stdout: they are the container's.
+	Stderr io.Writer
+	// Host tells what the command line's defaults depend on.
+	Host func() Host
+	Now  func() time.Time
+}
+
+// Run executes the delegate and does not return, or it reports why not and returns the exit status.
+func (r Runtime) Run() (status int) {
+	global, verb, rest, err := ParseGlobal(r.Args)
+	defer func() {
+		// A panic is an error in runclamp. The container must not start because of it, and its user must see why.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error in runclamp, please report it: %v\n%s", p, debug.Stack())
+		}
+		status = 1
+		report(global, r.Stderr, r.Now(), "runclamp: refused: "+err.Error())
+	}()
+	if err != nil {
+		return 1
+	}
+	err = r.verb(global, verb, rest)
+	return 1
+}
+
+// verb returns only if it fails.
+func (r Runtime) verb(g Global, verb string, rest []string) error {
+	switch verb {
+	case "create", "run":
+		return r.intercept(g, verb, rest, r.create)
+	case "start":
+		return r.intercept(g, verb, rest, r.start)
+	case "exec":
+		return r.intercept(g, verb, rest, r.exec)
+	case "restore", "checkpoint":
+		return r.intercept(g, verb, rest, r.restore)
+	case "--help", "--version":
+		// Nothing but the flag: behind it, runc would take "--help=false" and a verb.
+		return r.handOver([]string{verb})
+	}
+	if passed(verb) {
+		// Signals, kill, delete and state always work: nothing is read but the delegate itself, and nothing is judged.
+		return r.handOver(r.Args)
+	}
+	return fmt.Errorf("unknown verb %q; %s", verb, known)
+}
+
+// intercept takes the verb's command line apart before anything else is done.
+func (r Runtime) intercept(g Global, verb string, rest []string, do func(Invocation) error) error {
+	inv, err := ParseVerb(g, verb, rest, r.Host())
+	if err != nil {
+		return err
+	}
+	if inv.Help {
+		return r.handOver(inv.Argv())
+	}
+	return do(inv)
+}
+
+func (r Runtime) handOver(args []string) error {
+	d, err := r.delegate()
+	if err != nil {
+		return err
+	}
+	return d.exec(args, r.Env)
+}
