@@ -13,7 +13,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERS
 TOOLS := $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint unit fuzz e2e demo bench install uninstall clean help FORCE
+.PHONY: build test lint unit fuzz e2e demo bench install uninstall clean help setup lab FORCE
 
 build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
 
@@ -44,6 +44,24 @@ e2e: ## end-to-end tests with real engines; root
 	integration/e2e/setup.sh $(CURDIR)/bin/e2e
 	RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -tags e2e -count=1 -timeout 30m ./integration/e2e
 
+# The demo and the benchmark compare runclamp with the runc that it hands over to. Only root's folders will do for either,
+# so they are put into one under /var/lib, together with a runclamp that has its configuration there.
+LAB := /var/lib/runclamp-lab
+
+lab: setup $(TOOLS)/runc
+	install -d -m 0755 $(LAB) $(LAB)/conf
+	install -m 0755 $(TOOLS)/runc $(LAB)/runc
+	ln -sfn $(LAB)/runc $(LAB)/conf/delegate
+	$(BUILD:$(CONFDIR)"=$(LAB)/conf") -o $(LAB)/runclamp ./cmd/runclamp
+	$(BUILD) -o $(LAB)/probe ./integration/demo/probe
+	$(BUILD) -o $(LAB)/minexec ./integration/bench/minexec
+
+demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
+
+bench: lab ## bare runc against runclamp; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec
+
 install: build ## into $(PREFIX), with the configuration folder
 	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/runclamp $(DESTDIR)$(PREFIX)/sbin/runclamp
@@ -54,6 +72,14 @@ uninstall: ## remove the two programs; containers that were made with runclamp c
 
 clean: ## remove what was built
 	rm -rf bin
+
+setup: ## as root, install what building runc with seccomp needs
+	integration/setup.sh gcc libseccomp-dev pkg-config
+
+# runc is built with its own module versions, and with seccomp, which needs C.
+$(TOOLS)/runc: setup
+	test "$$(go version -m $@ 2>/dev/null | awk '$$1 == "mod" {print $$3}')" = $(RUNC_VERSION) || \
+	GOBIN=$(TOOLS) CGO_ENABLED=1 go install -tags seccomp github.com/opencontainers/runc@$(RUNC_VERSION)
 
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
