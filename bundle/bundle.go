@@ -3,6 +3,7 @@
 package bundle
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -46,7 +47,8 @@ func Open(path string) (*Bundle, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, errors.Join(fmt.Errorf("the bundle %s: %w", path, err), b.Close())
 	}
-	if err := othersCannotWrite(path, st); err != nil {
+	if st.Mode&0o022 != 0 {
+		err := fmt.Errorf("the bundle %s can be written by others than its owner (mode %04o): chmod go-w %s", path, st.Mode&0o7777, path)
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -99,13 +101,16 @@ func (b *Bundle) Write(was *Config, clamped []byte, r Record) error {
 	if err := b.replace(recordName, text, st); err != nil {
 		return err
 	}
-	if string(clamped) == string(was.Bytes()) {
+	// containerd 2.4 under dockerd makes it with mode 0666. Nobody but the owner shall change it from here on.
+	st = was.stat
+	st.Mode &^= 0o022
+	if st.Mode == was.stat.Mode && bytes.Equal(clamped, was.Bytes()) {
 		return nil
 	}
-	return b.replace(configName, clamped, was.stat)
+	return b.replace(configName, clamped, st)
 }
 
-// read reads one of the bundle's files: a regular one, no link, not writable by others.
+// read reads one of the bundle's files: a regular one, and no link.
 func (b *Bundle) read(name string, most int64) ([]byte, unix.Stat_t, error) {
 	var st unix.Stat_t
 	path := filepath.Join(b.Path, name)
@@ -118,20 +123,17 @@ func (b *Bundle) read(name string, most int64) ([]byte, unix.Stat_t, error) {
 		return nil, st, fmt.Errorf("%s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	data, st, err := readChecked(f, most)
+	data, st, err := readRegular(f, most)
 	return data, st, errors.Join(err, f.Close())
 }
 
-func readChecked(f *os.File, most int64) ([]byte, unix.Stat_t, error) {
+func readRegular(f *os.File, most int64) ([]byte, unix.Stat_t, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, st, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, st, fmt.Errorf("%s is not a regular file", f.Name())
-	}
-	if err := othersCannotWrite(f.Name(), st); err != nil {
-		return nil, st, err
 	}
 	if st.Size > most {
 		return nil, st, fmt.Errorf("%s is larger than %d MiB", f.Name(), most>>20)
@@ -173,13 +175,6 @@ func sameOwnerAndMode(f *os.File, st unix.Stat_t) error {
 		}
 	}
 	return unix.Fchmod(int(f.Fd()), st.Mode&0o7777)
-}
-
-func othersCannotWrite(path string, st unix.Stat_t) error {
-	if st.Mode&0o022 != 0 {
-		return fmt.Errorf("%s can be written by others than its owner (mode %04o): chmod go-w it", path, st.Mode&0o7777)
-	}
-	return nil
 }
 
 func digest(data []byte) string {

@@ -75,7 +75,6 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"link", "is a link", func(p string) error { return errors.Join(os.Rename(p, p+"x"), os.Symlink(p+"x", p)) }},
 		{"fifo", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), unix.Mkfifo(p, 0o600)) }},
 		{"folder", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }},
-		{"writable by all", "chmod go-w", func(p string) error { return os.Chmod(p, 0o646) }},
 		{"too large", "larger than 4 MiB", func(p string) error { return os.Truncate(p, maxSize+1) }},
 		{"null", "it is null", func(p string) error { return os.WriteFile(p, []byte("null"), 0o600) }},
 		{"wrong type", "cannot unmarshal", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
@@ -125,12 +124,21 @@ func TestWrite(t *testing.T) {
 		t.Errorf("the bundle has %s", names)
 	}
 
-	// The same configuration again: it stays the file it is.
+	// The same configuration again: it stays the file it is, unless others could write it.
 	if err := b.Write(after, clamped, r); err != nil {
 		t.Fatal(err)
 	}
 	if again := readConfig(t, b); again.stat.Ino != after.stat.Ino {
 		t.Error("an unchanged config.json was written anew")
+	}
+	if err := os.Chmod(filepath.Join(b.Path, configName), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Write(readConfig(t, b), clamped, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := readConfig(t, b).stat.Mode & 0o777; got != 0o644 {
+		t.Errorf("others can write it: mode %o", got)
 	}
 }
 

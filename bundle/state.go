@@ -29,7 +29,7 @@ func OfContainer(root, id string) (*Bundle, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	data, _, err := readChecked(f, maxState)
+	data, _, err := readRegular(f, maxState)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
