@@ -3,9 +3,11 @@ package shim
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -16,6 +18,8 @@ import (
 type delegate struct {
 	path string
 	file *os.File
+	// Unchecked: who owns it could not be told, because this is not the initial user namespace.
+	Unchecked bool
 }
 
 // delegate finds the delegate: the link "delegate" in the configuration folder, else runc where distributions put it. The
@@ -31,64 +35,91 @@ func (r Runtime) delegate() (delegate, error) {
 		if err != nil {
 			return delegate{}, fmt.Errorf("the delegate: %w", err)
 		}
-		d, err := openDelegate(c)
+		d, err := openDelegate(c, inUserNamespace())
 		if err != nil {
-			return delegate{}, fmt.Errorf("the delegate %s: %w", c, err)
+			err = fmt.Errorf("the delegate %s: %w", c, err)
+			if errors.Is(err, errItself) {
+				err = fmt.Errorf("%w: link %s to the real runc", err, link)
+			}
+			return delegate{}, err
 		}
 		return d, nil
 	}
 	return delegate{}, fmt.Errorf("no runc at %s: install it, or link %s to it", strings.Join(candidates[1:], ", "), link)
 }
 
+// errItself would be a call without end.
+var errItself = errors.New("it is runclamp itself")
+
 // openDelegate opens a program once, and judges what it has opened. Nobody but root may be able to change it, or what its
-// name leads to.
-func openDelegate(path string) (delegate, error) {
-	target, err := trusted(path)
-	rootless := err != nil && inUserNamespace()
-	if rootless {
-		// A rootless engine's root is not the host's, so who owns what can't be told. There runclamp is a guard rail.
-		target, err = filepath.EvalSymlinks(path)
+// name leads to; unchecked leaves that out. A rootless engine's root is not the host's, so who owns what can't be told there
+// (user_namespaces(7)), and runclamp is a guard rail.
+func openDelegate(path string, unchecked bool) (d delegate, err error) {
+	resolve := trusted
+	if unchecked {
+		resolve = filepath.EvalSymlinks
 	}
+	target, err := resolve(path)
 	if err != nil {
 		return delegate{}, err
 	}
+	// O_NONBLOCK, because it may be a FIFO.
 	fd, err := unix.Open(target, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return delegate{}, err
+		return delegate{}, fmt.Errorf("%s: %w", target, err)
 	}
-	d := delegate{path: target, file: os.NewFile(uintptr(fd), target)}
-	if err := d.check(rootless); err != nil {
-		return delegate{}, errors.Join(err, d.file.Close())
+	d = delegate{path: target, file: os.NewFile(uintptr(fd), target), Unchecked: unchecked}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.file.Close())
+			d = delegate{}
+		}
+	}()
+	var st, self unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return d, fmt.Errorf("%s: %w", target, err)
+	}
+	if err := unix.Stat("/proc/self/exe", &self); err != nil {
+		return d, fmt.Errorf("finding out what runs now: %w", err)
+	}
+	if err := judgeProgram(target, st, self, unchecked); err != nil {
+		return d, err
+	}
+	var magic [2]byte
+	// What is too short is for execve(2) to refuse.
+	if n, err := d.file.ReadAt(magic[:], 0); n == len(magic) && string(magic[:]) == "#!" {
+		// Its interpreter would look for the descriptor after it is closed (execveat(2), BUGS).
+		return d, fmt.Errorf("%s is a script, which can't be executed by its descriptor: link to the program itself", target)
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		return d, err
 	}
 	return d, nil
 }
 
-func (d delegate) check(rootless bool) error {
-	var st, self unix.Stat_t
-	if err := unix.Fstat(int(d.file.Fd()), &st); err != nil {
-		return err
-	}
-	if err := unix.Stat("/proc/self/exe", &self); err != nil {
-		return fmt.Errorf("finding out what runs now: %w", err)
-	}
+// judgeProgram: a program that can be handed over to. The folders above it are trusted's.
+func judgeProgram(path string, st, self unix.Stat_t, unchecked bool) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return errors.New("it is not a regular file")
-	case st.Mode&0o111 == 0:
-		return errors.New("it is not executable: chmod +x it")
+		return fmt.Errorf("%s is not a regular file: link to runc's program", path)
 	case st.Dev == self.Dev && st.Ino == self.Ino:
-		return errors.New("it is runclamp itself: link it to the real runc")
-	case rootless:
+		return errItself
+	case st.Mode&0o111 == 0:
+		return fmt.Errorf("%s is not executable: chmod +x %s", path, path)
+	case unchecked:
 		return nil
 	}
-	return onlyRoots(d.path, st)
+	return onlyRoots(path, st)
 }
 
-// inUserNamespace: not the initial one, which maps every ID to itself (user_namespaces(7)). What can't be read is taken for
-// the initial one, where the checks hold.
+// inUserNamespace: not the initial one. What can't be read is taken for the initial one, where the checks hold.
 func inUserNamespace() bool {
 	text, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
+	return err == nil && !mapsAll(string(text))
+}
+
+// mapsAll: the initial namespace maps every ID to itself (user_namespaces(7)).
+func mapsAll(uidMap string) bool {
+	return strings.Join(strings.Fields(uidMap), " ") == "0 0 4294967295"
 }
 
 // exec becomes the delegate. It returns only if that fails.
@@ -99,10 +130,17 @@ func inUserNamespace() bool {
 func (d delegate) exec(args, env []string) error {
 	argv := append([]string{d.path}, args...)
 	err := syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", d.file.Fd()), argv, env)
+	// Until here: a file that nobody holds any more is closed at the next collection, and its number is another's.
+	runtime.KeepAlive(d.file)
 	return fmt.Errorf("the delegate %s can't be executed: %w", d.path, err)
 }
 
 // ThisHost asks the kernel.
 func ThisHost() Host {
-	return Host{EUID: os.Geteuid(), UserNamespace: inUserNamespace(), Env: os.Environ()}
+	// A working directory that is gone matters only to a relative --root (Host.Dir).
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = ""
+	}
+	return Host{EUID: os.Geteuid(), UserNamespace: inUserNamespace(), Env: os.Environ(), Dir: dir}
 }

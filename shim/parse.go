@@ -18,6 +18,8 @@ const known = "runclamp knows the command line of runc 1.1 to 1.5"
 type setting struct {
 	flag  flag
 	value string
+	// short: it was given by its short name.
+	short bool
 }
 
 func (s setting) String() string {
@@ -54,16 +56,17 @@ func (g Global) Log() (path, format string) {
 }
 
 // ParseGlobal takes the global flags off a command line, without the program's name. For a call for help or the version, and
-// for none at all, the verb is "--help" or "--version".
+// for none at all, the verb is "--help" or "--version". A flag that stands twice is left to ParseVerb, because it must not
+// stop a kill.
 //
 // What was read up to an error comes back with it, so that the error can be logged.
 func ParseGlobal(args []string) (g Global, verb string, rest []string, err error) {
 	for len(args) > 0 {
 		word := args[0]
 		switch {
-		case word == "--help", word == "-h":
+		case word == "--help", word == "-help", word == "-h":
 			return g, "--help", nil, nil
-		case word == "--version", word == "-v":
+		case word == "--version", word == "-version", word == "-v":
 			return g, "--version", nil, nil
 		case !strings.HasPrefix(word, "-"):
 			return g, word, args[1:], nil
@@ -81,49 +84,71 @@ func ParseGlobal(args []string) (g Global, verb string, rest []string, err error
 // --flag, and the value behind = or as the next word.
 func takeFlag(flags []flag, args []string, verb string) (setting, []string, error) {
 	word := args[0]
-	dashes := 1
-	if strings.HasPrefix(word, "--") {
-		dashes = 2
-	}
-	name, value, joined := strings.Cut(word[dashes:], "=")
+	name, value, joined := strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
 	f, ok := find(flags, name)
 	if !ok {
-		return setting{}, nil, fmt.Errorf("unknown flag %q%s; %s", dashesAndName(word), forVerb(verb), known)
+		return setting{}, nil, unknownFlag(flags, word, verb)
 	}
 	args = args[1:]
+	s := setting{flag: f, value: "true", short: name == f.short}
 	switch {
 	case !f.value && !joined:
-		return setting{f, "true"}, args, nil
+		return s, args, nil
 	case !f.value:
 		if value != "true" && value != "false" {
 			return setting{}, nil, fmt.Errorf("--%s=%s: write --%s, or --%s=false", f.name, value, f.name, f.name)
 		}
 	case !joined:
 		if len(args) == 0 {
-			return setting{}, nil, fmt.Errorf("--%s has no value", f.name)
+			return setting{}, nil, fmt.Errorf("--%s has no value; write --%s=VALUE", f.name, f.name)
 		}
 		value, args = args[0], args[1:]
-		// runc would take it, and whoever forgot a value would get a flag for one.
-		if strings.HasPrefix(value, "-") && !isNumber(value) {
+		// runc would take it, and whoever forgot a value would get a flag for one. A lone "-" is standard input to update
+		// (CRI-O: update --resources - ID).
+		if strings.HasPrefix(value, "-") && value != "-" && !isNumber(value) {
 			return setting{}, nil, fmt.Errorf("--%s is followed by %q, which looks like a flag; write --%s=%s if it is meant", f.name, value, f.name, value)
 		}
 	}
 	if value == "" {
 		return setting{}, nil, fmt.Errorf("--%s is empty; leave it out", f.name)
 	}
-	return setting{f, value}, args, nil
-}
-
-func dashesAndName(word string) string {
-	name, _, _ := strings.Cut(word, "=")
-	return name
-}
-
-func forVerb(verb string) string {
-	if verb == "" {
-		return " before the verb"
+	if err := noNUL(value); err != nil {
+		return setting{}, nil, fmt.Errorf("--%s: %w", f.name, err)
 	}
-	return fmt.Sprintf(" for %q", verb)
+	s.value = value
+	return s, args, nil
+}
+
+// unknownFlag says what is wrong with a word that begins with "-" and is no flag.
+func unknownFlag(flags []flag, word, verb string) error {
+	where := " before the verb"
+	if verb != "" {
+		where = fmt.Sprintf(" for %q", verb)
+	}
+	if word == "--" {
+		return fmt.Errorf(`"--"%s: leave it out; runclamp takes flags, then operands`, where)
+	}
+	word, _, _ = strings.Cut(word, "=")
+	if cluster, ok := strings.CutPrefix(word, "-"); ok && len(cluster) > 1 {
+		apart := make([]string, 0, len(cluster))
+		for _, r := range cluster {
+			if f, ok := find(flags, string(r)); ok && !f.value {
+				apart = append(apart, "-"+string(r))
+			}
+		}
+		if len(apart) == len(cluster) {
+			return fmt.Errorf("unknown flag %q%s; runc does not take short flags together: write %s", word, where, strings.Join(apart, " "))
+		}
+	}
+	return fmt.Errorf("unknown flag %q%s; %s", word, where, known)
+}
+
+// noNUL: the kernel passes none in, and none could be passed on.
+func noNUL(word string) error {
+	if strings.ContainsRune(word, 0) {
+		return fmt.Errorf("there is a NUL byte in %q; leave it out", word)
+	}
+	return nil
 }
 
 func isNumber(s string) bool {
@@ -131,12 +156,12 @@ func isNumber(s string) bool {
 	return err == nil
 }
 
-// Invocation is the command line of a verb that runclamp has a say in.
+// Invocation is the command line of a verb, taken apart.
 type Invocation struct {
 	Verb string
 	// Help: only the verb's help was asked for.
 	Help bool
-	// ID is the container's. It is a name and never a path.
+	// ID is the container's. It is a name and never a path. It is empty for the few verbs that take none.
 	ID string
 	// Words are what follows the ID: the command of an exec.
 	Words  []string
@@ -145,18 +170,20 @@ type Invocation struct {
 	root   string
 }
 
-// ParseVerb takes the command line behind an intercepted verb apart. It takes what means the same to every reader, and
-// refuses what only runc's parser can tell the meaning of: flags behind the ID, "--", a flag that stands twice.
+// ParseVerb takes the command line behind a verb apart. It takes what means the same to every reader, and refuses what only
+// runc's parser can tell the meaning of: flags behind the ID, "--", a flag that stands twice.
+//
+// "help" itself is not taken: its operand is a verb.
 func ParseVerb(g Global, verb string, rest []string, h Host) (Invocation, error) {
-	c, ok := intercepted(verb)
-	if !ok {
+	c, ok := grammar(verb)
+	if !ok || verb == "help" || verb == "h" {
 		return Invocation{}, fmt.Errorf("unknown verb %q; %s", verb, known)
 	}
 	inv := Invocation{Verb: verb, global: g.settings}
 	if err := once(g.settings); err != nil {
 		return Invocation{}, err
 	}
-	if len(rest) > 0 && (rest[0] == "--help" || rest[0] == "-h") {
+	if len(rest) > 0 && (rest[0] == "--help" || rest[0] == "-help" || rest[0] == "-h") {
 		inv.Help = true
 		return inv, nil
 	}
@@ -171,39 +198,73 @@ func ParseVerb(g Global, verb string, rest []string, h Host) (Invocation, error)
 	if err := once(inv.flags); err != nil {
 		return Invocation{}, err
 	}
-	switch {
-	case len(rest) == 0:
-		return Invocation{}, fmt.Errorf("%s: the container's ID is missing", verb)
-	case len(rest) > 1 && !c.words:
-		return Invocation{}, fmt.Errorf("%s: %q follows the container's ID %q; flags stand before it, and there is nothing else to say", verb, rest[1], rest[0])
-	}
-	inv.ID, inv.Words = rest[0], rest[1:]
-	if err := validateID(inv.ID); err != nil {
+	if err := c.operands(verb, rest); err != nil {
 		return Invocation{}, err
+	}
+	if len(rest) > 0 {
+		inv.ID, inv.Words = rest[0], rest[1:]
+		if err := validateID(inv.ID); err != nil {
+			return Invocation{}, err
+		}
 	}
 	inv.root, err = rootOf(g, h)
 	return inv, err
 }
 
-func once(s settings) error {
-	for i, f := range s {
-		if !f.flag.many && slices.ContainsFunc(s[:i], func(e setting) bool { return e.flag.name == f.flag.name }) {
-			return fmt.Errorf("--%s stands twice; leave one of them out", f.flag.name)
+// operands judges what follows the flags (runc, utils.go, checkArgs).
+func (c command) operands(verb string, words []string) error {
+	switch {
+	case len(words) < c.min:
+		return fmt.Errorf("%s: the container's ID is missing", verb)
+	case c.max == 0 && len(words) > 0:
+		return fmt.Errorf("%s: %q is one word too many; it takes flags only", verb, words[0])
+	}
+	for i, w := range words {
+		switch {
+		case i > 0 && !c.words && (i >= c.max || strings.HasPrefix(w, "-")):
+			return fmt.Errorf("%s: %q follows the container's ID %q; flags stand before it, and there is nothing else to say", verb, w, words[0])
+		case noNUL(w) != nil:
+			return fmt.Errorf("%s: %w", verb, noNUL(w))
 		}
 	}
 	return nil
 }
 
-// validateID: what runc takes for one (libcontainer, validateID), so that it can't lead out of the root folder.
+// once refuses a flag that stands twice. One that may is refused by runc where it stands once by its short and once by its
+// long name (urfave/cli, normalizeFlags).
+func once(s settings) error {
+	first := make(map[string]setting, len(s))
+	for _, f := range s {
+		e, stood := first[f.flag.name]
+		switch {
+		case !stood:
+			first[f.flag.name] = f
+		case !f.flag.many:
+			return fmt.Errorf("--%s stands twice; leave one of them out", f.flag.name)
+		case e.short != f.short:
+			return fmt.Errorf("both -%s and --%s; write --%s each time", f.flag.short, f.flag.name, f.flag.name)
+		}
+	}
+	return nil
+}
+
+// validateID: what runc takes for one (libcontainer, validateID), so that it can't lead out of the root folder. runc 1.1 also
+// takes a range of characters from + to . by mistake, and with it the comma.
 func validateID(id string) error {
 	bad := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_+-.", r)
 	}
-	if id == "" || len(id) > 1024 || id == "." || id == ".." || id[0] == '-' || strings.ContainsFunc(id, bad) {
+	switch {
+	case len(id) > maxID:
+		return fmt.Errorf("the container's ID %.40q… has %d bytes; shorten it to %d", id, len(id), maxID)
+	case id == "" || id == "." || id == ".." || id[0] == '-' || strings.ContainsFunc(id, bad):
 		return fmt.Errorf("%q is no container's ID: letters, digits and _ + - . make one", id)
 	}
 	return nil
 }
+
+// maxID keeps an error and a path short. runc sets no limit; the folder that it makes has 255 bytes at most (NAME_MAX).
+const maxID = 1024
 
 // Host is what the delegate's defaults depend on.
 type Host struct {
@@ -211,10 +272,12 @@ type Host struct {
 	// UserNamespace: this is not the host's initial one.
 	UserNamespace bool
 	Env           []string
+	// Dir is the working directory, absolute, as $PWD has it where that is true (os.Getwd). Empty: not known.
+	Dir string
 }
 
-// rootOf is the folder of the delegate's records, as runc finds it (main.go, shouldHonorXDGRuntimeDir). It is always written
-// out for the delegate, so that both look in the same place.
+// rootOf is the folder of the delegate's records, as runc finds it (main.go, shouldHonorXDGRuntimeDir; utils.go,
+// reviseRootDir, which goes by os.Getwd). It is always written out for the delegate, so that both look in the same place.
 func rootOf(g Global, h Host) (string, error) {
 	root, given := g.settings.last("root")
 	if !given {
@@ -222,14 +285,24 @@ func rootOf(g Global, h Host) (string, error) {
 		user, hasUser := lookup(h.Env, "USER")
 		xdg, _ := lookup(h.Env, "XDG_RUNTIME_DIR")
 		if xdg != "" && (h.EUID != 0 || h.UserNamespace && (!hasUser || user != "root")) {
+			if !filepath.IsAbs(xdg) {
+				// runc would take it, from wherever it has got to by then: create goes into the bundle first.
+				return "", fmt.Errorf("XDG_RUNTIME_DIR is %q; make it an absolute path, or give --root", xdg)
+			}
 			root = filepath.Join(xdg, "runc")
 		}
 	}
-	root, err := absolute(root)
-	if err == nil && root == "/" {
-		err = errors.New("--root comes to /; name a folder for the containers' records")
+	if !filepath.IsAbs(root) {
+		if h.Dir == "" {
+			return "", fmt.Errorf("--root=%s is relative, and the working directory is not known; give an absolute path", root)
+		}
+		root = filepath.Join(h.Dir, root)
 	}
-	return root, err
+	root = filepath.Clean(root)
+	if root == "/" {
+		return "", errors.New("--root comes to /; name a folder for the containers' records")
+	}
+	return root, nil
 }
 
 // absolute goes by the kernel's word for the working directory and not by that of $PWD, which leads through links.
@@ -244,20 +317,14 @@ func absolute(path string) (string, error) {
 	return filepath.Join(cwd, path), nil
 }
 
-// lookup finds a variable in an environment. Of one that stands twice, getenv(3) takes the first and Go the last: both count
-// as not there if they differ.
+// lookup finds a variable in an environment. Of one that stands twice it takes the first, as Go does, and so runc.
 func lookup(env []string, name string) (value string, ok bool) {
 	for _, e := range env {
-		v, is := strings.CutPrefix(e, name+"=")
-		switch {
-		case !is:
-		case ok && v != value:
-			return "", false
-		default:
-			value, ok = v, true
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value, true
 		}
 	}
-	return value, ok
+	return "", false
 }
 
 // Root is the folder of the delegate's records, absolute.
@@ -289,15 +356,22 @@ func (inv Invocation) Without(names ...string) Invocation {
 	return inv
 }
 
-// With sets a flag that takes a value.
+// With sets a flag, in place of what was given for it. The value of one that takes none is "true" or "false".
 func (inv Invocation) With(name, value string) Invocation {
-	inv = inv.Without(name)
-	inv.flags = append(inv.flags, setting{flag{name: name, value: true}, value})
+	c, _ := grammar(inv.Verb)
+	f, ok := find(c.flags, name)
+	if !ok {
+		// A mistake in runclamp. The delegate refuses it.
+		f = flag{name: name, value: true}
+	}
+	inv = inv.Without(f.name)
+	inv.flags = append(inv.flags, setting{flag: f, value: value})
 	return inv
 }
 
 // Argv is the command line for the delegate, without the program's name: every value joined to its flag, so that there is
-// one way to read it. Flags without a value come first, because urfave/cli moves the word behind one along with it.
+// one way to read it. Flags without a value come first, because urfave/cli moves the word behind one along with it, in ways
+// that differ between 1.22.1 (runc 1.1) and 1.22.17 (reorderArgs).
 func (inv Invocation) Argv() []string {
 	if inv.Help {
 		return []string{inv.Verb, "--help"}
@@ -316,5 +390,8 @@ func (inv Invocation) Argv() []string {
 			}
 		}
 	}
-	return append(append(argv, inv.ID), inv.Words...)
+	if inv.ID != "" {
+		argv = append(argv, inv.ID)
+	}
+	return append(argv, inv.Words...)
 }

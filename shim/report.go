@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -42,13 +41,20 @@ func appendLog(path, format string, now time.Time, message string) error {
 	if err != nil {
 		return err
 	}
-	// As runc opens it (main.go, configLogrus), but not to wait for ever on a FIFO that nobody reads.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
+	// As runc opens it (main.go, configLogrus), but not to wait for ever on a FIFO that nobody reads. And not by os.File: it
+	// waits for a full one, and writes what is left over of a line as a second piece, between other writers' lines.
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_WRONLY|unix.O_APPEND|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	_, err = f.Write(line)
-	return errors.Join(err, f.Close())
+	n, err := unix.Write(fd, line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
 }
 
 // oneLine: names and paths in a message may be a stranger's choice. A line break would let them write a line of their own
