@@ -1,5 +1,3 @@
-//go:build e2e
-
 package e2e
 
 import (
@@ -131,7 +129,7 @@ func startDocker(g generation) (*docker, error) {
 		os.Mkdir(filepath.Join(dir, "recorded"), 0o755),
 		run("install", "-m", "0755", g.runc, d.runc),
 		os.Symlink(d.runc, filepath.Join(d.conf, "delegate")),
-		build(d.runclamp, "-ldflags", "-X main.confDir="+d.conf, "runclamp/cmd/runclamp"),
+		build("../..", d.runclamp, "-ldflags", "-X main.confDir="+d.conf, "./cmd/runclamp"),
 	)
 	if err != nil {
 		return d, err
@@ -211,7 +209,7 @@ func (d *docker) importImages() error {
 		os.Chown(filepath.Join(root, "owned"), 10001, 10001),
 		run("cp", "/bin/busybox", filepath.Join(root, "bin/busybox")),
 		run("chroot", root, "/bin/busybox", "--install", "-s", "/bin"),
-		build(filepath.Join(root, "bin/probe"), "runclamp/integration/e2e/probe"),
+		build(".", filepath.Join(root, "bin/probe"), "./probe"),
 		run("sh", "-c", fmt.Sprintf("tar -C %s -c . | DOCKER_HOST=%s %s import --change 'CMD [\"/bin/sh\"]' - bb:latest", root, d.host(), cli)))
 	return errors.Join(errs...)
 }
@@ -346,15 +344,33 @@ func parseSeen(t *testing.T, out string) seen {
 	return s
 }
 
+// run calls a program to its end.
 func run(program string, args ...string) error {
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+	cmd := exec.Command(program, args...)
+	if out, err := output(cmd); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
 	}
 	return nil
 }
 
-func build(out string, args ...string) error {
+// output runs a command and is what it prints, to either stream. It goes into a file and not into a pipe, which a container
+// that the command leaves behind would keep open.
+func output(cmd *exec.Cmd) (text []byte, err error) {
+	out, err := os.CreateTemp("", "runclamp-e2e-output-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Run()
+	text, readErr := os.ReadFile(out.Name())
+	return text, errors.Join(err, readErr)
+}
+
+// build makes a static program of a package in dir.
+func build(dir, out string, args ...string) error {
 	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", out}, args...)...)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w: %s", strings.Join(args, " "), err, text)

@@ -1,5 +1,3 @@
-//go:build e2e
-
 package e2e
 
 import (
@@ -195,7 +193,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
 				"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), d.runclamp}, create...)...)
 			cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // fewer threads, so that the n-th call is the same in each run
-			out, err := cmd.CombinedOutput()
+			out, err := output(cmd)
 			var exit *exec.ExitError
 			killed := errors.As(err, &exit) && (exit.ExitCode() == 137 || !exit.Exited())
 			after, readErr := os.ReadFile(config)
