@@ -1,0 +1,54 @@
+package policy
+
+// Engine is what calls runclamp.
+type Engine string
+
+const (
+	// Docker is dockerd, by way of its containerd.
+	Docker Engine = "docker"
+	// Kubernetes is a kubelet's container runtime: containerd's CRI or CRI-O.
+	Kubernetes Engine = "kubernetes"
+	// Podman is Podman, by way of conmon.
+	Podman Engine = "podman"
+	// Containerd is a client of containerd's other than those above: ctr, nerdctl.
+	Containerd Engine = "containerd"
+	// Unknown is anything else. No rule that names an engine applies to it.
+	Unknown Engine = "unknown"
+)
+
+// Kind is what a container is for.
+type Kind string
+
+const (
+	// Container is an ordinary one.
+	Container Kind = "container"
+	// Sandbox holds a pod's namespaces: the pause container.
+	Sandbox Kind = "sandbox"
+	// Build is a step of an image's build under BuildKit.
+	Build Kind = "build"
+	// Plugin is one of Docker's managed plugins.
+	Plugin Kind = "plugin"
+)
+
+// Workload is who a container is. The zero value of a field is "not known", which no pattern matches, not even "*".
+type Workload struct {
+	// Facts, which the engine vouches for: whoever starts a container can't choose them freely.
+
+	Engine Engine `json:"engine"`
+	Kind   Kind   `json:"kind"`
+	// Namespace, Pod and Container are Kubernetes' names.
+	Namespace string `json:"namespace,omitempty"`
+	Pod       string `json:"pod,omitempty"`
+	Container string `json:"container,omitempty"`
+	// ImageDigest is "sha256:…", where the engine's own records have it.
+	ImageDigest string `json:"imageDigest,omitempty"`
+
+	// User input: whoever starts a container chooses it.
+
+	// Image is the name that the image was asked for by.
+	Image string `json:"image,omitempty"`
+	// Name is the container's name.
+	Name        string            `json:"name,omitempty"`
+	Labels      map[string]string `json:"-"`
+	Annotations map[string]string `json:"-"`
+}
