@@ -157,6 +157,33 @@ func TestDelegateThatOthersCanWrite(t *testing.T) {
 	})
 }
 
+// systemCalls counts what a create does up to the hand-over, by name.
+func systemCalls(t *testing.T, runclamp string, create []string) map[string]int {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command("strace", append([]string{"-f", "-o", trace, runclamp}, create...)...)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // fewer threads, so that the n-th call is the same in each run
+	if out, err := output(cmd); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, handedOver := strings.Cut(string(text), `execve("/proc/self/fd/`)
+	if !handedOver {
+		t.Fatal("nothing was handed over")
+	}
+	calls := map[string]int{"execve": 2} // runclamp itself, and the delegate
+	for line := range strings.Lines(before) {
+		_, call, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name, _, ok := strings.Cut(strings.TrimSpace(call), "("); ok && !strings.ContainsAny(name, " <+-") && name != "execve" {
+			calls[name]++
+		}
+	}
+	return calls
+}
+
 // TestKilledAtAnyMoment kills runclamp at every system call of a create in turn. The configuration is then the engine's or the
 // clamped one, whole; and a create afterwards works and leaves nothing else behind.
 func TestKilledAtAnyMoment(t *testing.T) {
@@ -170,55 +197,58 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Fatal(err)
 	}
 	create := []string{"--root", root, "create", "--bundle", bundle, "killed"}
-	clean := func() {
-		if err := run(d.runc, "--root", root, "delete", "--force", "killed"); err != nil {
-			t.Fatal(err)
-		}
+
+	// A delegate that does nothing: what comes after the hand-over is not what is to be killed here.
+	nothing := filepath.Join(dir, "nothing")
+	link := filepath.Join(d.conf, "delegate")
+	if err := errors.Join(run("install", "-m", "0755", "/bin/true", nothing), os.Remove(link), os.Symlink(nothing, link)); err != nil {
+		t.Fatal(err)
 	}
+	restore := func() error { return errors.Join(os.Remove(link), os.Symlink(d.runc, link)) }
+	restored := false
+	defer func() {
+		if !restored {
+			if err := restore(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
 	if err := run(d.runclamp, create...); err != nil {
 		t.Fatal(err)
 	}
-	clean()
 	clamped, err := os.ReadFile(config)
 	if err != nil || bytes.Equal(asked, clamped) {
 		t.Fatalf("nothing was clamped: %v", err)
 	}
+	if err := os.WriteFile(config, asked, 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	outcomes := map[string]int{}
-	for _, call := range []string{"openat", "write", "read", "fchmod", "fchown", "close", "renameat", "renameat2", "unlinkat", "execve", "fcntl", "fstat", "mmap"} {
-		for n := 1; ; n++ {
+	for call, times := range systemCalls(t, d.runclamp, create) {
+		for n := 1; n <= times; n++ {
 			if err := os.WriteFile(config, asked, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
 				"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), d.runclamp}, create...)...)
-			cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // fewer threads, so that the n-th call is the same in each run
+			cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 			out, err := output(cmd)
 			var exit *exec.ExitError
-			killed := errors.As(err, &exit) && (exit.ExitCode() == 137 || !exit.Exited())
-			after, readErr := os.ReadFile(config)
+			killed := errors.As(err, &exit) && (exit.ExitCode() == 128+int(unix.SIGKILL) || !exit.Exited())
+			if err != nil && !killed {
+				t.Fatalf("%s %d: %v: %s", call, n, err, out)
+			}
+			after, err := os.ReadFile(config)
 			switch {
-			case readErr != nil:
-				t.Fatalf("%s %d: %v", call, n, readErr)
+			case err != nil:
+				t.Fatalf("%s %d: %v", call, n, err)
 			case bytes.Equal(after, asked):
 				outcomes["asked"]++
 			case bytes.Equal(after, clamped):
 				outcomes["clamped"]++
 			default:
 				t.Fatalf("%s %d: half a configuration: %s", call, n, after)
-			}
-			clean()
-			if !killed {
-				if err != nil && !strings.Contains(string(out), "strace") {
-					t.Fatalf("%s %d: %v: %s", call, n, err, out)
-				}
-				break // the process does not make as many of them, or the delegate does
-			}
-			if n > 400 {
-				break // far into the delegate
-			}
-			if bytes.Equal(after, clamped) && call != "write" {
-				break // everything after the rename is the delegate's
 			}
 		}
 	}
@@ -227,13 +257,16 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Errorf("not killed often enough to say anything: %v", outcomes)
 	}
 
-	if err := os.WriteFile(config, asked, 0o600); err != nil {
+	restored = true
+	if err := errors.Join(restore(), os.WriteFile(config, asked, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(d.runclamp, create...); err != nil {
 		t.Fatal(err)
 	}
-	clean()
+	if err := run(d.runc, "--root", root, "delete", "--force", "killed"); err != nil {
+		t.Fatal(err)
+	}
 	entries, err := os.ReadDir(bundle)
 	if err != nil {
 		t.Fatal(err)
