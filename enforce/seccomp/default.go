@@ -17,7 +17,7 @@ func Default(bounding []string) (*specs.LinuxSeccomp, error) {
 		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: bounding}},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Docker's default seccomp profile: %w", err)
+		return nil, fmt.Errorf("the default seccomp profile of Docker: %w", err)
 	}
 	if len(p.Architectures) > 1 {
 		p.Architectures = p.Architectures[:1] // the native one comes first
