@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"runclamp/bundle"
 	"runclamp/enforce"
@@ -16,7 +17,12 @@ func explain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, "clampctl: explain takes one bundle: a folder with a config.json\n")
 		return exitUsage
 	}
-	p := policy.Hardened()
+	f, err := policy.Default()
+	if err != nil {
+		fmt.Fprintf(stderr, "clampctl: %v\n", err)
+		return exitInternal
+	}
+	p, err := f.For(policy.Workload{Engine: policy.Unknown, Kind: policy.Container}, time.Now())
 	d, err := decide(args[0], p.Controls)
 	if err != nil {
 		fmt.Fprintf(stderr, "clampctl: %v\n", err)

@@ -1,5 +1,7 @@
 package policy
 
+import "strings"
+
 // Engine is what calls runclamp.
 type Engine string
 
@@ -51,4 +53,40 @@ type Workload struct {
 	Name        string            `json:"name,omitempty"`
 	Labels      map[string]string `json:"-"`
 	Annotations map[string]string `json:"-"`
+}
+
+func engines() []string {
+	return []string{string(Docker), string(Kubernetes), string(Podman), string(Containerd), string(Unknown)}
+}
+
+func kinds() []string {
+	return []string{string(Container), string(Sandbox), string(Build), string(Plugin)}
+}
+
+// value is what a key of a match looks at; "" if it is not known.
+func (w Workload) value(key string) string {
+	switch key {
+	case "engine":
+		return string(w.Engine)
+	case "kind":
+		return string(w.Kind)
+	case "namespace", "pod", "container":
+		if w.Engine != Kubernetes {
+			return ""
+		}
+		return map[string]string{"namespace": w.Namespace, "pod": w.Pod, "container": w.Container}[key]
+	case "imageDigest":
+		return w.ImageDigest
+	case "image":
+		return w.Image
+	case "name":
+		return w.Name
+	}
+	if label, ok := strings.CutPrefix(key, "label."); ok {
+		return w.Labels[label]
+	}
+	if annotation, ok := strings.CutPrefix(key, "annotation."); ok {
+		return w.Annotations[annotation]
+	}
+	return ""
 }
