@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Engine is what calls runclamp.
 type Engine string
@@ -65,16 +69,20 @@ func kinds() []string {
 
 // value is what a key of a match looks at; "" if it is not known.
 func (w Workload) value(key string) string {
+	kubernetes := w.Engine == Kubernetes
+	switch {
+	case kubernetes && key == "namespace":
+		return w.Namespace
+	case kubernetes && key == "pod":
+		return w.Pod
+	case kubernetes && key == "container":
+		return w.Container
+	}
 	switch key {
 	case "engine":
 		return string(w.Engine)
 	case "kind":
 		return string(w.Kind)
-	case "namespace", "pod", "container":
-		if w.Engine != Kubernetes {
-			return ""
-		}
-		return map[string]string{"namespace": w.Namespace, "pod": w.Pod, "container": w.Container}[key]
 	case "imageDigest":
 		return w.ImageDigest
 	case "image":
@@ -89,4 +97,18 @@ func (w Workload) value(key string) string {
 		return w.Annotations[annotation]
 	}
 	return ""
+}
+
+// Check says what is wrong with a workload that a person has described.
+func (w Workload) Check() error {
+	if !slices.Contains(engines(), string(w.Engine)) {
+		return fmt.Errorf("engine %s", unknown(string(w.Engine), engines()))
+	}
+	if !slices.Contains(kinds(), string(w.Kind)) {
+		return fmt.Errorf("kind %s", unknown(string(w.Kind), kinds()))
+	}
+	if w.Engine != Kubernetes && w.Namespace+w.Pod+w.Container != "" {
+		return fmt.Errorf("namespace, pod and container are known under kubernetes only, and the engine is %s", w.Engine)
+	}
+	return nil
 }
