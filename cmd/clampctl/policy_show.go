@@ -18,6 +18,7 @@ func policyShowCommand() *cobra.Command {
 	var effective bool
 	w := policy.Workload{}
 	var engine, kind string
+	var labels, annotations []string
 	cmd := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "Print a policy in full, or what holds for one workload",
@@ -32,7 +33,10 @@ FILE is ` + defaultPolicy() + ` unless it is given; where that does not exist, t
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w.Engine, w.Kind = policy.Engine(engine), policy.Kind(kind)
-			if err := w.Check(); err != nil {
+			var labelErr, annotationErr error
+			w.Labels, labelErr = pairs("label", labels)
+			w.Annotations, annotationErr = pairs("annotation", annotations)
+			if err := errors.Join(w.Check(), labelErr, annotationErr); err != nil {
 				return err
 			}
 			path, f, err := policyOrDefault(args, time.Now())
@@ -59,9 +63,22 @@ FILE is ` + defaultPolicy() + ` unless it is given; where that does not exist, t
 	flags.StringVar(&w.Image, "image", "", "name of the image")
 	flags.StringVar(&w.ImageDigest, "image-digest", "", "digest of the image")
 	flags.StringVar(&w.Name, "name", "", "name of the container")
-	flags.StringToStringVar(&w.Labels, "label", nil, "label `KEY=VALUE`; may be repeated")
-	flags.StringToStringVar(&w.Annotations, "annotation", nil, "annotation `KEY=VALUE`; may be repeated")
+	flags.StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`; may be repeated")
+	flags.StringArrayVar(&annotations, "annotation", nil, "annotation `KEY=VALUE`; may be repeated")
 	return cmd
+}
+
+// pairs are KEY=VALUE as the flags write them. A value may have commas, which cobra's own maps would split at.
+func pairs(flag string, texts []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, text := range texts {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("--%s %q is not KEY=VALUE", flag, text)
+		}
+		m[key] = value
+	}
+	return m, nil
 }
 
 func defaultPolicy() string { return filepath.Join(confDir, "policy.yaml") }
