@@ -88,6 +88,7 @@ func (d *decoder) members(name string, n *yaml.Node) ([]member, bool) {
 		return nil, false
 	}
 	list := make([]member, 0, len(n.Content)/2)
+	seen := make(map[string]bool, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		switch {
@@ -95,9 +96,10 @@ func (d *decoder) members(name string, n *yaml.Node) ([]member, bool) {
 			d.fail(key, "%s: merge keys (<<) are not allowed; write it out", name)
 		case key.Kind == yaml.AliasNode, key.Anchor != "", key.Style&yaml.TaggedStyle != 0, key.Kind != yaml.ScalarNode:
 			d.fail(key, "%s: a key is a plain word", name)
-		case slices.ContainsFunc(list, func(m member) bool { return m.name == key.Value }):
+		case seen[key.Value]:
 			d.fail(key, "%s: the key %q stands twice", name, key.Value)
 		default:
+			seen[key.Value] = true
 			list = append(list, member{name: key.Value, key: key, value: n.Content[i+1]})
 		}
 	}

@@ -81,9 +81,7 @@ func asJSON(t *testing.T, text string) any {
 func TestSchemaAccepts(t *testing.T) {
 	s := compiledSchema(t)
 	good := []string{head, example}
-	for _, block := range documented(t) {
-		good = append(good, block)
-	}
+	good = append(good, documented(t)...)
 	for seed := range uint64(300) {
 		good = append(good, newGenerator(seed).file(seed%2 == 0))
 	}
