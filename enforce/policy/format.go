@@ -174,6 +174,10 @@ func parseFinding(text string, _ time.Time) (any, error) {
 		return nil, fmt.Errorf("unknown control %s", unknown(control, Names()))
 	case colon && detail == "":
 		return nil, fmt.Errorf("%q names no detail behind the colon", text)
+	case detail == "*":
+		return nil, fmt.Errorf("%q: findings have no patterns; name each as the refusal prints it", text)
+	case control == "capabilities" && strings.HasPrefix(detail, "CAP_"):
+		return nil, fmt.Errorf("%q lifts nothing: the finding is named \"capabilities:%s\"", text, strings.TrimPrefix(detail, "CAP_"))
 	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return nil, fmt.Errorf("%q has characters that can't be printed", text)
 	}
@@ -203,7 +207,7 @@ func parseSize(text string, _ time.Time) (any, error) {
 		}
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 1 || n > (1<<63-1)/unit || digits[0] < '1' || digits[0] > '9' {
+	if err != nil || n > (1<<63-1)/unit || digits[0] < '1' || digits[0] > '9' {
 		return nil, fmt.Errorf("wanted a size like 64Mi, 1Gi, 500M or bytes, found %q", text)
 	}
 	return n * unit, nil

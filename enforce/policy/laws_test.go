@@ -166,7 +166,6 @@ func looser(a, b reflect.Value, path string) error {
 			for j := range a.Len() {
 				found = found || a.Index(j).Equal(b.Index(i))
 			}
-			// What baseline and restricted allow differs from one control's off to the other's list.
 			if !found {
 				return fmt.Errorf("%s has %v", path, b.Index(i))
 			}
@@ -189,7 +188,7 @@ func looser(a, b reflect.Value, path string) error {
 // TestTightening: whatever tighten entries say, the result is no looser than without them; and each of them is heeded.
 func TestTightening(t *testing.T) {
 	changed := 0
-	for seed := range uint64(1500) {
+	for seed := range uint64(400) {
 		g := newGenerator(seed)
 		f := parse(t, g.file(false))
 		without := *f
@@ -211,8 +210,8 @@ func TestTightening(t *testing.T) {
 			}
 		}
 	}
-	if changed < 1000 {
-		t.Errorf("only %d of 7500 were tightened at all", changed)
+	if changed < 250 {
+		t.Errorf("only %d of 2000 were tightened at all", changed)
 	}
 }
 
@@ -241,7 +240,7 @@ func unbribable(f *policy.File, w policy.Workload) error {
 }
 
 func TestUnbribable(t *testing.T) {
-	for seed := range uint64(1500) {
+	for seed := range uint64(400) {
 		g := newGenerator(seed)
 		f := parse(t, g.file(false))
 		for range 10 {
@@ -266,8 +265,8 @@ func FuzzPolicyLaws(f *testing.F) {
 	})
 }
 
-// FuzzParse: no text makes it panic; an error says where; what parses is printed and parses to the same.
-func FuzzParse(f *testing.F) {
+// FuzzParseFile: no text makes it panic; an error says where; what parses is printed and parses to the same.
+func FuzzParseFile(f *testing.F) {
 	f.Add([]byte(example))
 	f.Add([]byte(head))
 	for _, text := range []string{"a: &a [*a]\n", "%TAG ! tag:x,2000:\n---\na: !b c\n", "? [a]\n: b\n", "\xff\xfea\x00", "a: |\n b\n", "<<: {}\n", "-\n", "{", "a: 'b"} {

@@ -100,7 +100,7 @@ func TestDefaultIsTheLeastFile(t *testing.T) {
 	}
 }
 
-// TestPresets: a preset says everything, so that no control is left to a zero value; and each is stricter than the one before.
+// TestPresets: a preset says everything, so that no control is left to a zero value; and each is stricter than the one below.
 func TestPresets(t *testing.T) {
 	var previous *policy.Controls
 	for _, name := range []string{"baseline", "restricted", "hardened"} {
@@ -181,6 +181,46 @@ func TestFor(t *testing.T) {
 				t.Error("asking changed the file")
 			}
 		})
+	}
+}
+
+// TestDoubt: what is not known, and what says nothing, matches nothing.
+func TestDoubt(t *testing.T) {
+	f := parse(t, head+"rules: [{name: r, match: {namespace: a}, controls: {}}]\n")
+	for engine, want := range map[policy.Engine]string{policy.Kubernetes: "r", policy.Docker: "", policy.Unknown: "", "": ""} {
+		if got := forWorkload(t, f, policy.Workload{Engine: engine, Namespace: "a"}).Rule; got != want {
+			t.Errorf("a namespace under %q: rule %q", engine, got)
+		}
+	}
+	// Parse lets no such rule through; a file that was read back from elsewhere might have one.
+	f.Rules = []policy.Rule{{Name: "empty"}, {Name: "no such key", Match: policy.Match{"owner": {"*"}}}, {Name: "no pattern", Match: policy.Match{"kind": nil}}}
+	if got := forWorkload(t, f, policy.Workload{Engine: policy.Docker, Kind: policy.Container}).Rule; got != "" {
+		t.Errorf("rule %q", got)
+	}
+	f.Rules = []policy.Rule{{Name: "r", Match: policy.Match{"engine": {"docker"}}, Controls: policy.Overlay{"nonRoot": {"nosuch": []byte("1")}}}}
+	if p, err := f.For(policy.Workload{Engine: policy.Docker}, now()); err == nil {
+		t.Errorf("an overlay that names an unknown key: %+v", p)
+	}
+}
+
+func TestTightenedTmpfs(t *testing.T) {
+	const entry = "{path: /a, size: %s, mode: %s, exec: %s, copyUp: %s}"
+	for _, tt := range []struct {
+		base, tighten string
+		want          []policy.Tmpfs
+	}{
+		{"[]", "[" + fmt.Sprintf(entry, "1", "0", "true", "true") + "]", []policy.Tmpfs{}},
+		{"[" + fmt.Sprintf(entry, "1", "0", "true", "true") + "]", "[]", []policy.Tmpfs{}},
+		{"[" + fmt.Sprintf(entry, "1", "0770", "true", "true") + "]", "[" + fmt.Sprintf(entry, "2", "1755", "true", "true") + "]",
+			[]policy.Tmpfs{{Path: "/a", Size: 1, Mode: 0o1750, Exec: true, CopyUp: true}}},
+		{"[" + fmt.Sprintf(entry, "2", "1777", "true", "false") + "]", "[" + fmt.Sprintf(entry, "1", "0777", "false", "true") + "]",
+			[]policy.Tmpfs{{Path: "/a", Size: 1, Mode: 0o1777}}},
+	} {
+		f := parse(t, head+"controls: {readOnlyRootfs: {tmpfs: "+tt.base+"}}\ntighten: [{match: {engine: docker}, controls: {readOnlyRootfs: {tmpfs: "+tt.tighten+"}}}]\n")
+		got := forWorkload(t, f, policy.Workload{Engine: policy.Docker}).Controls.ReadOnlyRootfs.Tmpfs
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s tightened by %s is %+v", tt.base, tt.tighten, got)
+		}
 	}
 }
 
@@ -410,6 +450,8 @@ func TestErrors(t *testing.T) {
 		{exception("[privileged]", "[priviledged]"), `5:11: allow: unknown control "priviledged"; did you mean "privileged"?`},
 		{exception("[privileged]", "['hostMounts:/proc']"), `5:11: allow: this runclamp does not have the control "hostMounts" yet`},
 		{exception("[privileged]", "['exec:']"), `5:11: allow: "exec:" names no detail behind the colon`},
+		{exception("[privileged]", "['exec:*']"), `5:11: allow: "exec:*": findings have no patterns`},
+		{exception("[privileged]", "['capabilities:CAP_BPF']"), `5:11: allow: "capabilities:CAP_BPF" lifts nothing: the finding is named "capabilities:BPF"`},
 		{exception("because", "' '"), "6:11: reason: an empty text"},
 		{exception("because", "7"), "6:11: reason: wanted text, found the number 7"},
 		{exception("2027-01-01", "tomorrow"), `7:12: expires: wanted a date like 2027-03-31, found "tomorrow"`},
