@@ -38,7 +38,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	@for target in $$(grep -rho --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/func //' | sort -u); do \
 		package=./$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" .)); \
 		echo "fuzz $$package $$target $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x $$package || exit 1; \
 	done
 
 e2e: ## end-to-end tests with real engines; root

@@ -58,7 +58,7 @@ func runControlCases(t *testing.T, cases []controlCase) {
 	t.Helper()
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			spec, controls := clean(t), policy.Hardened().Controls
+			spec, controls := clean(t), hardened(t)
 			if tt.spoil != nil {
 				tt.spoil(spec)
 			}
@@ -100,14 +100,14 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%q stands twice, or is no name", c.Name)
 		}
 		seen[c.Name] = true
-		if len(c.Fields) == 0 || c.Check == nil || c.Action(policy.Hardened().Controls) == "" {
+		if len(c.Fields) == 0 || c.Check == nil || c.Action(hardened(t)) == "" {
 			t.Errorf("%s: no fields, no check or no action in the preset", c.Name)
 		}
 	}
 }
 
 func TestAllFindingsAtOnce(t *testing.T) {
-	d := enforce.Decide(enforce.Input{Policy: policy.Hardened().Controls, Spec: &specs.Spec{}})
+	d := enforce.Decide(enforce.Input{Policy: hardened(t), Spec: &specs.Spec{}})
 	var names []string
 	for _, f := range d.Findings {
 		names = append(names, f.Control)
@@ -165,7 +165,7 @@ func TestNonRoot(t *testing.T) {
 		{name: "root with a home of its own", spoil: user(specs.User{}, "HOME=/srv"), findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
 		{name: "nobody", spoil: user(specs.User{UID: 65534, GID: 65534}, "HOME=/srv"), findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
 		{name: "root's group", spoil: user(specs.User{UID: 20000}, "HOME=/"), findings: []string{"nonRoot:gid fix"}, edits: []string{gid}, verdict: enforce.Fixed},
-		{name: "root's group allowed", spoil: user(specs.User{UID: 20000, AdditionalGids: []uint32{0}}), policy: func(c *policy.Controls) { c.NonRoot.AllowGroups = []uint32{0} }, verdict: enforce.Unchanged},
+		{name: "root's group allowed", spoil: user(specs.User{UID: 20000, AdditionalGids: []uint32{0}}), policy: func(c *policy.Controls) { c.NonRoot.Groups.Allow = []uint32{0} }, verdict: enforce.Unchanged},
 		{name: "root among the groups", spoil: user(specs.User{UID: 20000, GID: 20000, AdditionalGids: []uint32{0, 5, 0, 6}}), findings: []string{"nonRoot:groups fix"},
 			edits: []string{"remove /process/user/additionalGids/0", "remove /process/user/additionalGids/1"}, verdict: enforce.Fixed},
 		{name: "high", spoil: user(specs.User{UID: 1000650000, GID: 1}), verdict: enforce.Unchanged},
@@ -324,7 +324,7 @@ func TestSeccomp(t *testing.T) {
 			s := clean(t)
 			s.Linux.Seccomp = p
 			s.Process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"} // goes, and takes mount(2) with it
-			d := enforce.Decide(enforce.Input{Policy: policy.Hardened().Controls, Spec: s})
+			d := enforce.Decide(enforce.Input{Policy: hardened(t), Spec: s})
 			if d.Verdict != enforce.Fixed || d.Spec.Linux.Seccomp == nil || d.Spec.Linux.Seccomp.DefaultAction != specs.ActErrno {
 				t.Fatalf("%s, %+v", d.Verdict, d.Findings)
 			}

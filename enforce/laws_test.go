@@ -24,7 +24,7 @@ import (
 func TestLaws(t *testing.T) {
 	for seed := range uint64(2000) {
 		g := newGenerator(seed)
-		holdLaws(t, g.text(t, g.spec()), g.policy())
+		holdLaws(t, g.text(t, g.spec()), g.policy(t))
 	}
 }
 
@@ -34,7 +34,7 @@ func FuzzLaws(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		g := newGenerator(seed)
-		holdLaws(t, g.text(t, g.spec()), g.policy())
+		holdLaws(t, g.text(t, g.spec()), g.policy(t))
 	})
 }
 
@@ -45,13 +45,13 @@ func FuzzConfig(f *testing.F) {
 	}
 	g := newGenerator(1)
 	f.Add(g.text(f, g.spec()))
-	f.Fuzz(func(t *testing.T, text []byte) { holdLaws(t, text, policy.Hardened().Controls) })
+	f.Fuzz(func(t *testing.T, text []byte) { holdLaws(t, text, hardened(t)) })
 }
 
 // TestLawsOverEngines holds them over what real engines send.
 func TestLawsOverEngines(t *testing.T) {
 	for _, c := range engineConfigs(t) {
-		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, policy.Hardened().Controls) })
+		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, hardened(t)) })
 	}
 }
 
@@ -86,14 +86,14 @@ func engineConfigs(t testing.TB) []engineConfig {
 	return configs
 }
 
-func (g generator) policy() policy.Controls {
-	c := policy.Hardened().Controls
+func (g generator) policy(t testing.TB) policy.Controls {
+	c := hardened(t)
 	if g.IntN(2) == 0 {
 		return c
 	}
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
 	c.NonRoot.Low = pick(g, policy.KeepLow, policy.AssignLow, policy.RejectLow)
-	c.NonRoot.AllowGroups = some[uint32](g, 0)
+	c.NonRoot.Groups.Allow = some[uint32](g, 0)
 	c.NonRoot.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
 	c.Seccomp.Action = pick(g, policy.Fix, policy.Fix, policy.Off, "no such action")
 	c.Specification.Action = pick(g, policy.Reject, policy.Off)

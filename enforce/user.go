@@ -51,7 +51,7 @@ func checkUser(in Input) []Finding {
 		found = append(found, lowUser(user.UID, policy.Audit))
 	}
 
-	if user.GID == 0 && !slices.Contains(want.AllowGroups, 0) {
+	if user.GID == 0 && !slices.Contains(want.Groups.Allow, 0) {
 		f := Finding{
 			Detail: "gid", Pointer: "/process/user/gid",
 			Found: "group 0 (root)", Wanted: fmt.Sprintf("group %d", want.Assign.GID),
@@ -62,7 +62,7 @@ func checkUser(in Input) []Finding {
 		}
 		found = append(found, f)
 	}
-	if f, ok := rootAmongGroups(user.AdditionalGids, want.AllowGroups); ok {
+	if f, ok := rootAmongGroups(user.AdditionalGids, want.Groups.Allow); ok {
 		found = append(found, f)
 	}
 	return found

@@ -20,7 +20,15 @@ func (r Runtime) create(inv Invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := clamp(path, policy.Hardened()); err != nil {
+	file, err := policy.Default()
+	if err != nil {
+		return err
+	}
+	p, err := file.For(policy.Workload{Engine: policy.Unknown, Kind: policy.Container}, r.Now())
+	if err != nil {
+		return err
+	}
+	if err := clamp(path, p); err != nil {
 		return err
 	}
 	return d.exec(inv.With("bundle", path).Argv(), r.Env)

@@ -2,9 +2,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
 // The exit codes, as README.md documents them.
@@ -15,36 +19,70 @@ const (
 	exitInternal = 3
 )
 
-// version is set at link time.
-var version = "development"
-
-const usage = `Usage: clampctl COMMAND
-
-Commands:
-  explain BUNDLE   what runclamp would do about a bundle, and why; changes nothing
-  version          the version of clampctl
-
-Exit status: 0 nothing to report, 1 findings, 2 wrong usage or configuration, 3 internal error.
-`
+var (
+	// version and confDir are set at link time, as runclamp's are.
+	version = "development"
+	confDir = "/etc/runclamp"
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
-		return exitUsage
-	}
-	switch command, args := args[0], args[1:]; command {
-	case "explain":
-		return explain(args, stdout, stderr)
-	case "version", "--version":
-		fmt.Fprintln(stdout, "clampctl", version)
+// errFindings: there was something to report, and it has been.
+var errFindings = errors.New("findings")
+
+// internal is an error of clampctl's own, not of who called it.
+type internal struct{ error }
+
+func (i internal) Unwrap() error { return i.error }
+
+func run(args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(stderr, "clampctl: internal error, please report it: %v\n%s", p, debug.Stack())
+			code = exitInternal
+		}
+	}()
+	root := command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	switch {
+	case err == nil:
 		return exitNothing
-	case "help", "--help", "-h":
-		fmt.Fprint(stdout, usage)
-		return exitNothing
-	default:
-		fmt.Fprintf(stderr, "clampctl: unknown command %q\n\n%s", command, usage)
-		return exitUsage
+	case errors.Is(err, errFindings):
+		return exitFindings
 	}
+	fmt.Fprintf(stderr, "clampctl: %v\n", err)
+	if errors.As(err, new(internal)) {
+		return exitInternal
+	}
+	return exitUsage
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "clampctl COMMAND",
+		Short: "What runclamp does about containers, and why",
+		Long: `What runclamp does about containers, and why.
+
+Exit status: 0 nothing to report, 1 findings, 2 wrong usage or configuration, 3 internal error.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          needsCommand,
+	}
+	root.SetVersionTemplate("clampctl {{.Version}}\n")
+	root.AddCommand(explainCommand(), policyCommand(), versionCommand())
+	return root
+}
+
+// needsCommand is what a command does that only has others below it.
+func needsCommand(cmd *cobra.Command, _ []string) error {
+	cmd.SetOut(cmd.ErrOrStderr())
+	if err := cmd.Usage(); err != nil {
+		return err
+	}
+	return errors.New("a command is needed")
 }

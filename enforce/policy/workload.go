@@ -1,5 +1,11 @@
 package policy
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Engine is what calls runclamp.
 type Engine string
 
@@ -51,4 +57,58 @@ type Workload struct {
 	Name        string            `json:"name,omitempty"`
 	Labels      map[string]string `json:"-"`
 	Annotations map[string]string `json:"-"`
+}
+
+func engines() []string {
+	return []string{string(Docker), string(Kubernetes), string(Podman), string(Containerd), string(Unknown)}
+}
+
+func kinds() []string {
+	return []string{string(Container), string(Sandbox), string(Build), string(Plugin)}
+}
+
+// value is what a key of a match looks at; "" if it is not known.
+func (w Workload) value(key string) string {
+	kubernetes := w.Engine == Kubernetes
+	switch {
+	case kubernetes && key == "namespace":
+		return w.Namespace
+	case kubernetes && key == "pod":
+		return w.Pod
+	case kubernetes && key == "container":
+		return w.Container
+	}
+	switch key {
+	case "engine":
+		return string(w.Engine)
+	case "kind":
+		return string(w.Kind)
+	case "imageDigest":
+		return w.ImageDigest
+	case "image":
+		return w.Image
+	case "name":
+		return w.Name
+	}
+	if label, ok := strings.CutPrefix(key, "label."); ok {
+		return w.Labels[label]
+	}
+	if annotation, ok := strings.CutPrefix(key, "annotation."); ok {
+		return w.Annotations[annotation]
+	}
+	return ""
+}
+
+// Check says what is wrong with a workload that a person has described.
+func (w Workload) Check() error {
+	if !slices.Contains(engines(), string(w.Engine)) {
+		return fmt.Errorf("engine %s", unknown(string(w.Engine), engines()))
+	}
+	if !slices.Contains(kinds(), string(w.Kind)) {
+		return fmt.Errorf("kind %s", unknown(string(w.Kind), kinds()))
+	}
+	if w.Engine != Kubernetes && w.Namespace+w.Pod+w.Container != "" {
+		return fmt.Errorf("namespace, pod and container are known under kubernetes only, and the engine is %s", w.Engine)
+	}
+	return nil
 }

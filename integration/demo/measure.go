@@ -54,7 +54,11 @@ func (m measurement) all(ctx context.Context) (measured, error) {
 	if all.runclamp, err = m.one(ctx, m.runclamp, "runclamp", asked); err != nil {
 		return all, err
 	}
-	full := policy.Hardened().Controls
+	file, err := policy.Default()
+	if err != nil {
+		return all, err
+	}
+	full := file.Base
 	for _, c := range fixing(full) {
 		for _, a := range []struct {
 			to     *[]ablation

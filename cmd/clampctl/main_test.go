@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	// The configuration folder is fixed at link time, and is another in a test.
+	confDir = filepath.Join(string(filepath.Separator), "nonexistent", "runclamp")
+	testscript.Main(m, map[string]func(){"clampctl": main})
+}
+
+// TestScripts runs the real program by the scripts in testdata.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// exits STATUS PROGRAM [ARG...]: it ends with exactly this status.
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: exits STATUS PROGRAM [ARG...]")
+				}
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				status := 0
+				if err := ts.Exec(args[1], args[2:]...); err != nil {
+					var exit *exec.ExitError
+					if !errors.As(err, &exit) {
+						ts.Fatalf("%s: %v", args[1], err)
+					}
+					status = exit.ExitCode()
+				}
+				if status != want {
+					ts.Fatalf("%s ended with %d, want %d", strings.Join(args[1:], " "), status, want)
+				}
+			},
+		},
+		UpdateScripts: os.Getenv("RUNCLAMP_UPDATE_SCRIPTS") != "",
+	})
+}
