@@ -166,7 +166,7 @@ func conmon(w *policy.Workload, bundle, store, id string, parent []string) {
 		return
 	}
 	flags, ok := parseConmon(parent)
-	if !ok || !slices.Equal(flags["cid"], []string{id}) || len(flags["bundle"]) != 1 || filepath.Clean(flags["bundle"][0]) != bundle {
+	if !ok || !slices.Equal(flags["cid"], []string{id}) || !slices.Equal(flags["bundle"], []string{bundle}) {
 		return
 	}
 	command, exits := flags["exit-command"], flags["exit-dir"]

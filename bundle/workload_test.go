@@ -133,7 +133,7 @@ func TestFactsAreNotTheUsers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(len(name))))
 			want := facts(c.Want)
-			for range 200 {
+			for range 100 {
 				u := c.asUserLikes(t, r)
 				u.writeRecords(t)
 				if got := facts(u.identify()); !reflect.DeepEqual(got, want) {
@@ -291,12 +291,15 @@ func TestRecordsOfOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRecordsOfOtherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // only root can give a file away; `make test` runs as root
+		t.Skip("left out: only root can give a file away (make test runs as root)")
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x")
-	if err := errors.Join(os.WriteFile(file, text, 0o600), os.Chown(file, 12345, 0)); err != nil {
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chown(file, 12345, 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := readOwn(dir, "x", 1<<10); !errors.Is(err, errNotOwn) {
