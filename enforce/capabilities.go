@@ -60,27 +60,38 @@ func checkCapabilities(in Input) []Finding {
 	}
 
 	movedOffRoot := process(in.Asked).User.UID == 0 && process(in.Spec).User.UID != 0
-	allowed := func(c string) bool { return slices.Contains(in.Policy.Capabilities.Allow, c) }
+	allowed := func(c string) bool { return slices.Contains(in.Policy.Controls.Capabilities.Allow, c) }
+	excepted := func(c string) bool { return in.lifted("capabilities", strings.TrimPrefix(c, "CAP_")) }
 
-	var found []Finding
+	var found, lifted []Finding
 	named := map[string]bool{}
 	var edits []Edit
 	for _, s := range capabilitySets(asked) {
 		kept := []string{}
 		for _, c := range s.caps {
-			if allowed(c) {
+			if allowed(c) || excepted(c) {
 				kept = append(kept, c)
-			} else if name := strings.TrimPrefix(c, "CAP_"); !named[name] {
-				named[name] = true
-				found = append(found, Finding{
-					Detail: name, Pointer: "/process/capabilities/" + s.name,
-					Found: "capability " + name, Wanted: "a container without it",
-					Mend: fmt.Sprintf(`drop it: "--cap-drop %s", or no "--cap-add" for it (Kubernetes: securityContext.capabilities.drop)`, name),
-				})
+			}
+			name := strings.TrimPrefix(c, "CAP_")
+			if allowed(c) || named[name] {
+				continue
+			}
+			named[name] = true
+			f := Finding{
+				Detail: name, Pointer: "/process/capabilities/" + s.name,
+				Found: "capability " + name, Wanted: "a container without it",
+				Mend: fmt.Sprintf(`drop it: "--cap-drop %s", or no "--cap-add" for it (Kubernetes: securityContext.capabilities.drop)`, name),
+			}
+			if excepted(c) {
+				// Here and not by the decision: the sets are edited as a whole, with what is excepted left in.
+				f.Action = policy.Audit
+				lifted = append(lifted, f)
+			} else {
+				found = append(found, f)
 			}
 		}
 		if movedOffRoot && (s.name == "inheritable" || s.name == "ambient") {
-			kept = append(kept, missingFrom(kept, reachable(asked, allowed))...)
+			kept = append(kept, missingFrom(kept, reachable(asked, func(c string) bool { return allowed(c) || excepted(c) }))...)
 		}
 		if !slices.Equal(kept, s.caps) {
 			edits = append(edits, Edit{Set, "/process/capabilities/" + s.name, kept})
@@ -100,7 +111,7 @@ func checkCapabilities(in Input) []Finding {
 		// those behind them.
 		found[0].Edits = edits
 	}
-	return found
+	return append(lifted, found...)
 }
 
 // reachable are the capabilities that root would have had when its program started: bounding and permitted ones.

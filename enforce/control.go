@@ -23,8 +23,11 @@ type Control struct {
 
 // Input is all that a control may look at.
 type Input struct {
-	Policy policy.Controls
-	Facts  Facts
+	Policy   policy.Policy
+	Workload policy.Workload
+	// Verb is the runtime's: create, run, restore.
+	Verb  string
+	Facts Facts
 	// Spec is the configuration as the controls before this one have left it.
 	Spec *specs.Spec
 	// Asked is the configuration as the engine sent it.
@@ -35,14 +38,39 @@ type Input struct {
 type Facts struct {
 	// ImageFolders are the paths, among those of policy.ReadOnlyRootfs, that are folders in the container's root filesystem.
 	ImageFolders map[string]bool
+	AppArmor     AppArmor
+	// Owners are who the folders that are bound into the container belong to, by the mount's source. They are found for
+	// writable ones only.
+	Owners map[string]Owner
+	// Names are the image's files of users and groups. Nil: it has none, or nobody wants to know.
+	Names *Names
+	// BundlePath is the bundle's folder, where the files of a decision are put.
+	BundlePath string
 }
+
+// AppArmor is what the kernel knows of it.
+type AppArmor struct {
+	Enabled bool
+	// Loaded are the names of the profiles that are loaded in enforce mode.
+	Loaded map[string]bool
+}
+
+// Owner is who a folder belongs to.
+type Owner struct {
+	UID, GID uint32
+	// Mode has the permission bits.
+	Mode uint32
+}
+
+// Names are /etc/passwd and /etc/group of the image.
+type Names struct{ Passwd, Group string }
 
 // Finding is one violation.
 type Finding struct {
 	// Control and Detail name the finding: "capabilities" and "SYS_ADMIN". Detail may be empty.
 	Control string `json:"control"`
 	Detail  string `json:"detail,omitempty"`
-	// Pointer is where it stands in config.json (RFC 6901).
+	// Pointer is where it stands in config.json (RFC 6901). Empty: it is not about the configuration.
 	Pointer string `json:"pointer"`
 	// Found and Wanted are for people: a few words each.
 	Found  string `json:"found"`
@@ -52,8 +80,10 @@ type Finding struct {
 	// Action is what was done about it. A control may set it to say less than the policy does (audit), never more.
 	Action policy.Action `json:"action"`
 	// Edits make the finding go away. Nil: no rewrite is safe, and the finding refuses under fix as well. Empty: the edits
-	// of another finding of the same control make this one go away too.
+	// of the finding before it make this one go away too.
 	Edits []Edit `json:"-"`
+	// Files are what the edits need in the bundle, by name.
+	Files map[string]string `json:"-"`
 }
 
 // Name is the finding as policies and refusals write it: "control" or "control:detail".
@@ -104,6 +134,8 @@ type Decision struct {
 	Findings []Finding
 	// Edits turn the configuration into the clamped one, in this order. None if refused.
 	Edits []Edit
+	// Files are to be put into the bundle before the configuration, by name.
+	Files map[string]string
 	// Spec is the clamped configuration. Nil if refused.
 	Spec *specs.Spec
 }

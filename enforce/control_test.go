@@ -1,7 +1,6 @@
 package enforce_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +25,7 @@ func clean(t *testing.T) *specs.Spec {
 		Process: &specs.Process{
 			User: specs.User{UID: 20000, GID: 20000}, Args: []string{"/app"}, Cwd: "/",
 			Env:          []string{"PATH=/bin", "HOME=/home/app"},
-			Capabilities: &specs.LinuxCapabilities{}, NoNewPrivileges: true,
+			Capabilities: &specs.LinuxCapabilities{}, NoNewPrivileges: true, ApparmorProfile: "docker-default",
 		},
 		Root: &specs.Root{Path: "rootfs", Readonly: true},
 		Mounts: []specs.Mount{
@@ -43,11 +42,22 @@ func clean(t *testing.T) *specs.Spec {
 	}
 }
 
+// facts are those of a host that has everything.
+func facts() enforce.Facts {
+	return enforce.Facts{
+		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
+		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true}},
+		Names:    &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
+		Owners:   map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
+	}
+}
+
 // controlCase spoils the clean configuration, or the preset, and says what must be found and done.
 type controlCase struct {
 	name   string
 	spoil  func(*specs.Spec)
 	policy func(*policy.Controls)
+	input  func(*enforce.Input)
 	// findings as "control:detail action", edits as "op pointer value".
 	findings []string
 	edits    []string
@@ -58,18 +68,23 @@ func runControlCases(t *testing.T, cases []controlCase) {
 	t.Helper()
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
-			spec, controls := clean(t), hardened(t)
+			spec := clean(t)
+			in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: spec}
+			controls := &in.Policy.Controls
 			if tt.spoil != nil {
 				tt.spoil(spec)
 			}
 			if tt.policy != nil {
-				tt.policy(&controls)
+				tt.policy(controls)
 			}
-			d := enforce.Decide(enforce.Input{Policy: controls, Facts: enforce.Facts{ImageFolders: map[string]bool{"/run": true}}, Spec: spec})
+			if tt.input != nil {
+				tt.input(&in)
+			}
+			d := enforce.Decide(in)
 			var findings, edits []string
 			for _, f := range d.Findings {
 				findings = append(findings, fmt.Sprintf("%s %s", f.Name(), f.Action))
-				if f.Found == "" || f.Wanted == "" || f.Pointer == "" {
+				if f.Found == "" || f.Wanted == "" || f.Pointer == "" && f.Control != "checkpoint" {
 					t.Errorf("%s does not say what was found, what was wanted and where: %+v", f.Name(), f)
 				}
 			}
@@ -100,14 +115,14 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("%q stands twice, or is no name", c.Name)
 		}
 		seen[c.Name] = true
-		if len(c.Fields) == 0 || c.Check == nil || c.Action(hardened(t)) == "" {
+		if len(c.Fields) == 0 && c.Name != "checkpoint" || c.Check == nil || c.Action(hardened(t)) == "" {
 			t.Errorf("%s: no fields, no check or no action in the preset", c.Name)
 		}
 	}
 }
 
 func TestAllFindingsAtOnce(t *testing.T) {
-	d := enforce.Decide(enforce.Input{Policy: hardened(t), Spec: &specs.Spec{}})
+	d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Spec: &specs.Spec{}})
 	var names []string
 	for _, f := range d.Findings {
 		names = append(names, f.Control)
@@ -146,7 +161,7 @@ func TestSpecification(t *testing.T) {
 
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
-		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.Checkpoint.Action} {
+		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action} {
 		*a = policy.Off
 	}
 }
@@ -184,7 +199,112 @@ func TestNonRoot(t *testing.T) {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
 			s.Linux.GIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}
 		}, findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
+		{name: "a sandbox's user is its own", spoil: user(specs.User{}), input: func(in *enforce.Input) { in.Workload.Kind = policy.Sandbox },
+			findings: []string{"nonRoot:uid audit"}, verdict: enforce.Unchanged},
+		{name: "root's volumes are named", spoil: func(s *specs.Spec) {
+			user(specs.User{}, "HOME=/srv")(s)
+			for _, source := range []string{"/roots", "/all", "/group", "/other", "/unknown"} {
+				s.Mounts = append(s.Mounts, specs.Mount{Destination: "/v" + source, Type: "bind", Source: source, Options: []string{"rbind"}})
+			}
+		}, findings: []string{"nonRoot:volume audit", "nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
+		{name: "a name", spoil: user(specs.User{}, "HOME=/srv"), policy: func(c *policy.Controls) { c.NonRoot.Passwd = true }, findings: []string{"nonRoot:uid fix"},
+			edits: []string{uid, gid,
+				`insert /mounts/2 {"destination":"/etc/passwd","type":"bind","source":"/bundle/runclamp.passwd","options":["bind","ro","nosuid","nodev","noexec","private"]}`,
+				`insert /mounts/3 {"destination":"/etc/group","type":"bind","source":"/bundle/runclamp.group","options":["bind","ro","nosuid","nodev","noexec","private"]}`}, verdict: enforce.Fixed},
+		{name: "a name that the image has", spoil: user(specs.User{}, "HOME=/srv"), policy: func(c *policy.Controls) { c.NonRoot.Passwd = true },
+			input:    func(in *enforce.Input) { in.Facts.Names = &enforce.Names{Passwd: "app:x:10001:1:::"} },
+			findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
+		{name: "a passwd of the user's own", spoil: func(s *specs.Spec) {
+			user(specs.User{}, "HOME=/srv")(s)
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/etc/", Type: "bind", Source: "/all"})
+		}, policy: func(c *policy.Controls) { c.NonRoot.Passwd = true }, findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
 	})
+}
+
+// TestNames: what the mounts of a name show.
+func TestNames(t *testing.T) {
+	s := clean(t)
+	s.Process.User = specs.User{}
+	p := policy.Policy{Controls: hardened(t)}
+	p.Controls.NonRoot.Passwd = true
+	d := enforce.Decide(enforce.Input{Policy: p, Facts: facts(), Spec: s})
+	for name, want := range map[string]string{
+		"runclamp.passwd": "root:x:0:0:root:/root:/bin/sh\nrunclamp:x:10001:10001:runclamp:/tmp:/sbin/nologin\n",
+		"runclamp.group":  "root:x:0:\nrunclamp:x:10001:\n",
+	} {
+		if d.Files[name] != want {
+			t.Errorf("%s is %q, want %q", name, d.Files[name], want)
+		}
+	}
+}
+
+func TestAppArmor(t *testing.T) {
+	label := func(l string) func(*specs.Spec) { return func(s *specs.Spec) { s.Process.ApparmorProfile = l } }
+	none := func(in *enforce.Input) { in.Facts.AppArmor = enforce.AppArmor{} }
+	const set = `set /process/apparmorProfile "runclamp-default"`
+	runControlCases(t, []controlCase{
+		{name: "none", spoil: label(""), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "unconfined", spoil: label("unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "another is kept", spoil: label("site"), verdict: enforce.Unchanged},
+		{name: "unconfined, and nothing loaded", spoil: label("unconfined"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
+			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
+		{name: "none, and nothing loaded", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" }, findings: []string{"appArmor:none audit"}, verdict: enforce.Unchanged},
+		{name: "unavailable, skipped", input: none, findings: []string{"appArmor:unavailable audit"}, verdict: enforce.Unchanged},
+		{name: "unavailable, refused", input: none, policy: func(c *policy.Controls) { c.AppArmor.IfUnavailable = policy.RejectUnavailable },
+			findings: []string{"appArmor:unavailable reject"}, verdict: enforce.Refused},
+	})
+}
+
+func TestCheckpoint(t *testing.T) {
+	restore := func(in *enforce.Input) { in.Verb = "restore" }
+	runControlCases(t, []controlCase{
+		{name: "restore", input: restore, findings: []string{"checkpoint reject"}, verdict: enforce.Refused},
+		{name: "allowed", input: restore, policy: func(c *policy.Controls) { c.Checkpoint.Action = policy.Audit }, findings: []string{"checkpoint audit"}, verdict: enforce.Unchanged},
+	})
+	d := enforce.DecideCheckpoint(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Verb: "checkpoint"})
+	if want := "checkpoint: a restored container takes its user, capabilities and seccomp filter from the image, not from its configuration, wanted a container that is started anew: start it anew, with its data on a volume (p)"; d.Refusal("p") != want {
+		t.Errorf("got  %s\nwant %s", d.Refusal("p"), want)
+	}
+}
+
+// TestExceptions: what is lifted is recorded, nothing else changes, and what is mended together is lifted together.
+func TestExceptions(t *testing.T) {
+	except := func(names ...string) func(*enforce.Input) {
+		return func(in *enforce.Input) { in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: names}} }
+	}
+	caps := func(s *specs.Spec) {
+		s.Process.Capabilities.Bounding = []string{"CAP_CHOWN", "CAP_SYS_PTRACE"}
+	}
+	profile := func(s *specs.Spec) {
+		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"read", "mount", "personality"}, Action: specs.ActAllow}}}
+	}
+	runControlCases(t, []controlCase{
+		{name: "one capability", spoil: caps, input: except("capabilities:SYS_PTRACE"), findings: []string{"capabilities:CHOWN fix", "capabilities:SYS_PTRACE audit"},
+			edits: []string{`set /process/capabilities/bounding ["CAP_SYS_PTRACE"]`}, verdict: enforce.Fixed},
+		{name: "all capabilities", spoil: caps, input: except("capabilities"), findings: []string{"capabilities:CHOWN audit", "capabilities:SYS_PTRACE audit"}, verdict: enforce.Unchanged},
+		{name: "another control", spoil: caps, input: except("nonRoot", "capabilities:KILL"), findings: []string{"capabilities:CHOWN fix", "capabilities:SYS_PTRACE fix"},
+			edits: []string{`set /process/capabilities/bounding []`}, verdict: enforce.Fixed},
+		{name: "what can't be fixed", spoil: func(s *specs.Spec) {
+			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
+		},
+			input: except("privileged"), findings: []string{"privileged audit"}, verdict: enforce.Unchanged},
+		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
+			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
+		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
+			findings: []string{"seccomp:beyond-default audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
+	})
+}
+
+// narrowed is the edit that a profile gets without any exception.
+func narrowed(t *testing.T, spoil func(*specs.Spec)) string {
+	t.Helper()
+	s := clean(t)
+	spoil(s)
+	d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s})
+	if len(d.Edits) != 1 {
+		t.Fatalf("%+v", d.Edits)
+	}
+	return fmt.Sprintf("%s %s %s", d.Edits[0].Op, d.Edits[0].Pointer, mustJSON(t, d.Edits[0].Value))
 }
 
 func TestCapabilities(t *testing.T) {
@@ -254,6 +374,9 @@ func TestReadOnlyRootfs(t *testing.T) {
 		}, findings: []string{found}, edits: []string{readonly,
 			`insert /mounts/0 {"destination":"/b","type":"tmpfs","source":"tmpfs","options":["nosuid","nodev","mode=700","uid=20000","gid=20000","size=1"]}`,
 			tmpfs(1, "/b/c", "700", "1", "")}, verdict: enforce.Fixed},
+		{name: "a sandbox writes nothing", spoil: mounts(), input: func(in *enforce.Input) { in.Workload.Kind = policy.Sandbox }, findings: []string{found}, edits: []string{readonly}, verdict: enforce.Fixed},
+		{name: "named by the policy, and read-only already", input: func(in *enforce.Input) { in.Policy.TmpfsNamed = true }, findings: []string{"readOnlyRootfs:tmpfs fix"},
+			edits: []string{run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
 	})
 }
 
@@ -302,6 +425,7 @@ func TestSeccomp(t *testing.T) {
 		return specs.LinuxSyscall{Names: names, Action: specs.ActAllow}
 	}
 	errno := specs.ActErrno
+	anyProfile := func(c *policy.Controls) { c.Seccomp.Profile = policy.AnyProfile }
 	runControlCases(t, []controlCase{
 		{name: "own and stricter", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Syscalls: rules(allow("read", "exit_group"))}), verdict: enforce.Unchanged},
 		{name: "beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("read", "mount"), allow("bpf"))}),
@@ -315,6 +439,9 @@ func TestSeccomp(t *testing.T) {
 		{name: "notify", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActNotify})}),
 			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
 		{name: "flag", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagSpecAllow}}), findings: []string{"seccomp:flags reject"}, verdict: enforce.Refused},
+		{name: "any, and allow by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}), policy: anyProfile, verdict: enforce.Unchanged},
+		{name: "any, and beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("mount"))}), policy: anyProfile, verdict: enforce.Unchanged},
+		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
 	})
 
@@ -324,7 +451,7 @@ func TestSeccomp(t *testing.T) {
 			s := clean(t)
 			s.Linux.Seccomp = p
 			s.Process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"} // goes, and takes mount(2) with it
-			d := enforce.Decide(enforce.Input{Policy: hardened(t), Spec: s})
+			d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s})
 			if d.Verdict != enforce.Fixed || d.Spec.Linux.Seccomp == nil || d.Spec.Linux.Seccomp.DefaultAction != specs.ActErrno {
 				t.Fatalf("%s, %+v", d.Verdict, d.Findings)
 			}
@@ -335,38 +462,67 @@ func TestSeccomp(t *testing.T) {
 	}
 }
 
-func TestHoldExec(t *testing.T) {
+func TestDecideExec(t *testing.T) {
+	caps := func(names ...string) *specs.LinuxCapabilities {
+		return &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
+	}
 	container := &specs.Process{
-		User: specs.User{UID: 10001, GID: 10001}, Env: []string{"HOME=/tmp"}, Args: []string{"/app"}, Cwd: "/",
+		User: specs.User{UID: 10001, GID: 10001}, Env: []string{"HOME=/tmp"}, Args: []string{"/app"}, Cwd: "/", ApparmorProfile: "docker-default",
 		NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{}, ConsoleSize: &specs.Box{Height: 1, Width: 1},
 	}
-	edits := func(asked *specs.Process) string {
-		var b strings.Builder
-		for _, e := range enforce.HoldExec(container, asked) {
-			value, err := json.Marshal(e.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(&b, "%s %s %s;", e.Op, e.Pointer, value)
-		}
-		return b.String()
+	same := specs.Process{User: container.User, Args: []string{"id"}, Cwd: "/", NoNewPrivileges: true, ApparmorProfile: "docker-default"}
+	with := func(change func(*specs.Process)) specs.Process {
+		p := same
+		change(&p)
+		return p
 	}
+	root := with(func(p *specs.Process) { p.User = specs.User{} })
+	everything := specs.Process{Args: []string{"id"}, Cwd: "/", Capabilities: caps("CAP_SYS_ADMIN", "CAP_CHOWN")}
+	const plain = `set /args ["id"];set /env [];set /cwd "/";set /terminal false;remove /consoleSize null;`
+	const moved = `set /args ["id"];set /env ["HOME=/tmp"];set /cwd "/";set /terminal false;remove /consoleSize null;`
 	for _, tt := range []struct {
-		name  string
-		asked specs.Process
-		want  string
+		name            string
+		settings        enforce.ExecSettings
+		asked           specs.Process
+		findings, edits string
+		verdict         enforce.Verdict
 	}{
-		{"root", specs.Process{Args: []string{"id"}, Cwd: "/x", Env: []string{"A=b"}, Terminal: true},
-			`set /args ["id"];set /env ["A=b","HOME=/tmp"];set /cwd "/x";set /terminal true;remove /consoleSize null;`},
-		{"root's home", specs.Process{Args: []string{"id"}, Cwd: "/", Env: []string{"HOME=/root"}, ConsoleSize: &specs.Box{Height: 2, Width: 3}},
-			`set /args ["id"];set /env ["HOME=/tmp"];set /cwd "/";set /terminal false;set /consoleSize {"height":2,"width":3};`},
-		{"a home of its own", specs.Process{Args: []string{"id"}, Cwd: "/", Env: []string{"HOME=/srv"}},
-			`set /args ["id"];set /env ["HOME=/srv"];set /cwd "/";set /terminal false;remove /consoleSize null;`},
-		{"the container's user", specs.Process{User: specs.User{UID: 10001}, Args: []string{"id"}, Cwd: "/"},
-			`set /args ["id"];set /env [];set /cwd "/";set /terminal false;remove /consoleSize null;`},
+		{"the container's own", enforce.ExecSettings{Action: policy.Fix}, same, "", plain, enforce.Unchanged},
+		{"root", enforce.ExecSettings{Action: policy.Fix}, root, "exec:root fix;", moved, enforce.Fixed},
+		{"root's home", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.User, p.Env = specs.User{}, []string{"HOME=/root"} }), "exec:root fix;", moved, enforce.Fixed},
+		{"a home of its own", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.User, p.Env = specs.User{}, []string{"HOME=/srv"} }), "exec:root fix;",
+			strings.Replace(plain, "[]", `["HOME=/srv"]`, 1), enforce.Fixed},
+		{"terminal", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.Terminal, p.ConsoleSize = true, &specs.Box{Height: 2, Width: 3} }), "",
+			`set /args ["id"];set /env [];set /cwd "/";set /terminal true;set /consoleSize {"height":2,"width":3};`, enforce.Unchanged},
+		{"another user", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.User.UID = 5 }), "exec:user fix;", moved, enforce.Fixed},
+		{"another group", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.User.AdditionalGids = []uint32{7} }), "exec:user fix;", plain, enforce.Fixed},
+		{"everything", enforce.ExecSettings{Action: policy.Fix}, everything, "exec:root fix;exec:capabilities fix;exec:noNewPrivileges fix;exec:appArmor fix;", moved, enforce.Fixed},
+		{"everything, refused", enforce.ExecSettings{Action: policy.Reject}, everything, "exec:root reject;exec:capabilities reject;exec:noNewPrivileges reject;exec:appArmor reject;", "as asked", enforce.Refused},
+		{"nothing to refuse", enforce.ExecSettings{Action: policy.Reject}, same, "", plain, enforce.Unchanged},
+		{"audit", enforce.ExecSettings{Action: policy.Audit}, root, "exec:root audit;", "as asked", enforce.Unchanged},
+		{"off", enforce.ExecSettings{Action: policy.Off}, root, "", "as asked", enforce.Unchanged},
+		{"no such action", enforce.ExecSettings{Action: "x"}, root, "exec:root reject;", "as asked", enforce.Refused},
+		{"root by exception", enforce.ExecSettings{Action: policy.Fix, Lifted: []string{"exec:root"}}, everything,
+			"exec:root audit;exec:capabilities fix;exec:noNewPrivileges fix;exec:appArmor fix;", plain + `set /user {"uid":0,"gid":0};`, enforce.Fixed},
+		{"all by exception", enforce.ExecSettings{Action: policy.Reject, Lifted: []string{"exec"}}, everything,
+			"exec:root audit;exec:capabilities audit;exec:noNewPrivileges audit;exec:appArmor audit;",
+			plain + `set /user {"uid":0,"gid":0};set /capabilities {"bounding":["CAP_SYS_ADMIN","CAP_CHOWN"],"effective":["CAP_SYS_ADMIN","CAP_CHOWN"],"permitted":["CAP_SYS_ADMIN","CAP_CHOWN"]};set /noNewPrivileges false;set /apparmorProfile "";`, enforce.Unchanged},
 	} {
-		if got := edits(&tt.asked); got != tt.want {
-			t.Errorf("%s:\n got  %s\n want %s", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			d := enforce.DecideExec(tt.settings, container, &tt.asked)
+			var findings, edits strings.Builder
+			for _, f := range d.Findings {
+				fmt.Fprintf(&findings, "%s %s;", f.Name(), f.Action)
+			}
+			for _, e := range d.Edits {
+				fmt.Fprintf(&edits, "%s %s %s;", e.Op, e.Pointer, mustJSON(t, e.Value))
+			}
+			if !d.Held {
+				edits.WriteString("as asked")
+			}
+			if findings.String() != tt.findings || edits.String() != tt.edits || d.Verdict != tt.verdict {
+				t.Errorf("%s\n got  %s %s\n want %s %s", d.Verdict, &findings, &edits, tt.findings, tt.edits)
+			}
+		})
 	}
 }

@@ -5,12 +5,14 @@ package enforce
 func Controls() []Control {
 	return []Control{
 		specification(),
+		checkpoint(),
 		privileged(),
 		nonRoot(),
 		capabilities(),
 		noNewPrivileges(),
 		readOnlyRootfs(),
 		procMounts(),
+		appArmor(),
 		seccompProfile(),
 	}
 }

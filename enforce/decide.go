@@ -10,31 +10,37 @@ import (
 
 // Decide holds a configuration against a policy. It always comes to a verdict, and finds all there is to find at once.
 // in.Spec is not changed.
-func Decide(in Input) Decision {
+func Decide(in Input) Decision { return decide(in, Controls()) }
+
+func decide(in Input, controls []Control) Decision {
 	in.Asked = in.Spec
 	d := Decision{Verdict: Unchanged}
-	for _, c := range Controls() {
-		action := c.Action(in.Policy)
+	for _, c := range controls {
+		action := c.Action(in.Policy.Controls)
 		if action == policy.Off {
 			continue
 		}
-		for _, f := range c.Check(in) {
-			f.Control = c.Name
-			f.Action = settle(action, f)
-			switch f.Action {
-			case policy.Audit:
-			case policy.Fix:
-				for _, e := range f.Edits {
-					changed, err := apply(in.Spec, e)
-					if err != nil {
-						// An edit that does not apply is an error in the control. The container must not start because of it.
-						f.Action = policy.Reject
-						f.Wanted = fmt.Sprintf("%s (internal error: %v)", f.Wanted, err)
-						break
-					}
-					in.Spec = changed
+		found := c.Check(in)
+		for i := range found {
+			found[i].Control = c.Name
+			found[i].Action = settle(action, found[i])
+		}
+		lift(found, in.lifted)
+		for _, f := range found {
+			if f.Action == policy.Fix {
+				var err error
+				if in.Spec, err = applyAll(in.Spec, f.Edits); err != nil {
+					// An edit that does not apply is an error in the control. The container must not start because of it.
+					f.Action = policy.Reject
+					f.Wanted = fmt.Sprintf("%s (internal error: %v)", f.Wanted, err)
 				}
 				d.Edits = append(d.Edits, f.Edits...)
+				for name, text := range f.Files {
+					if d.Files == nil {
+						d.Files = map[string]string{}
+					}
+					d.Files[name] = text
+				}
 			}
 			d.Verdict = worse(d.Verdict, f.Action)
 			d.Findings = append(d.Findings, f)
@@ -45,9 +51,35 @@ func Decide(in Input) Decision {
 	})
 	d.Spec = in.Spec
 	if d.Verdict == Refused {
-		d.Edits, d.Spec = nil, nil
+		d.Edits, d.Files, d.Spec = nil, nil, nil
 	}
 	return d
+}
+
+// lifted: an exception allows the finding, by its control or by its whole name.
+func (in Input) lifted(control, detail string) bool {
+	name := Finding{Control: control, Detail: detail}.Name()
+	return slices.ContainsFunc(in.Policy.Exceptions, func(e policy.Exception) bool {
+		return slices.Contains(e.Allow, control) || slices.Contains(e.Allow, name)
+	})
+}
+
+// lift turns what an exception allows into a record. Findings that are mended together are lifted together or not at all:
+// half of such an edit can't be made.
+func lift(found []Finding, lifted func(control, detail string) bool) {
+	for start := 0; start < len(found); {
+		end := start + 1
+		for end < len(found) && found[end].Edits != nil && len(found[end].Edits) == 0 {
+			end++
+		}
+		group := found[start:end]
+		if !slices.ContainsFunc(group, func(f Finding) bool { return !lifted(f.Control, f.Detail) }) {
+			for i := range group {
+				group[i].Action = policy.Audit
+			}
+		}
+		start = end
+	}
 }
 
 // settle is what happens to a finding under an action of the policy. An action that is not known refuses.

@@ -33,6 +33,17 @@ func ListIndex(part string, most int) (int, error) {
 	return i, nil
 }
 
+func applyAll(spec *specs.Spec, edits []Edit) (*specs.Spec, error) {
+	for _, e := range edits {
+		changed, err := apply(spec, e)
+		if err != nil {
+			return spec, err
+		}
+		spec = changed
+	}
+	return spec, nil
+}
+
 // apply returns spec with one edit made. What is on the way to the edit is copied, spec itself stays as it was.
 //
 // It does to the typed configuration what bundle.Document.Apply does to its text, so that a control sees what those

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"runclamp/bundle"
@@ -24,7 +25,7 @@ import (
 func TestLaws(t *testing.T) {
 	for seed := range uint64(2000) {
 		g := newGenerator(seed)
-		holdLaws(t, g.text(t, g.spec()), g.policy(t))
+		holdLaws(t, g.text(t, g.spec()), g.input(t))
 	}
 }
 
@@ -34,7 +35,7 @@ func FuzzLaws(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		g := newGenerator(seed)
-		holdLaws(t, g.text(t, g.spec()), g.policy(t))
+		holdLaws(t, g.text(t, g.spec()), g.input(t))
 	})
 }
 
@@ -45,13 +46,13 @@ func FuzzConfig(f *testing.F) {
 	}
 	g := newGenerator(1)
 	f.Add(g.text(f, g.spec()))
-	f.Fuzz(func(t *testing.T, text []byte) { holdLaws(t, text, hardened(t)) })
+	f.Fuzz(func(t *testing.T, text []byte) { holdLaws(t, text, hardenedInput(t)) })
 }
 
 // TestLawsOverEngines holds them over what real engines send.
 func TestLawsOverEngines(t *testing.T) {
 	for _, c := range engineConfigs(t) {
-		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, hardened(t)) })
+		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, hardenedInput(t)) })
 	}
 }
 
@@ -86,11 +87,27 @@ func engineConfigs(t testing.TB) []engineConfig {
 	return configs
 }
 
-func (g generator) policy(t testing.TB) policy.Controls {
-	c := hardened(t)
+func hardenedInput(t testing.TB) enforce.Input {
+	return enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Verb: "create"}
+}
+
+// input has a policy, facts and a workload, but no configuration yet.
+func (g generator) input(t testing.TB) enforce.Input {
+	in := hardenedInput(t)
 	if g.IntN(2) == 0 {
-		return c
+		return in
 	}
+	in.Verb = pick(g, "create", "run", "restore")
+	in.Workload.Kind = pick(g, policy.Container, policy.Sandbox, policy.Build)
+	in.Policy.TmpfsNamed = g.IntN(2) == 0
+	if g.IntN(2) == 0 {
+		in.Facts = enforce.Facts{}
+	}
+	if g.IntN(3) == 0 {
+		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
+			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged")}}
+	}
+	c := &in.Policy.Controls
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
 	c.NonRoot.Low = pick(g, policy.KeepLow, policy.AssignLow, policy.RejectLow)
 	c.NonRoot.Groups.Allow = some[uint32](g, 0)
@@ -98,10 +115,14 @@ func (g generator) policy(t testing.TB) policy.Controls {
 	c.Seccomp.Action = pick(g, policy.Fix, policy.Fix, policy.Off, "no such action")
 	c.Specification.Action = pick(g, policy.Reject, policy.Off)
 	c.Privileged.Action = pick(g, policy.Reject, policy.Audit)
-	return c
+	c.Seccomp.Profile = pick(g, policy.DefaultProfile, policy.AnyProfile)
+	c.NonRoot.Passwd = g.IntN(2) == 0
+	c.Checkpoint.Action = pick(g, policy.Reject, policy.Audit)
+	c.AppArmor.IfUnavailable = pick(g, policy.SkipUnavailable, policy.RejectUnavailable)
+	return in
 }
 
-func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
+func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 	t.Helper()
 	doc, err := bundle.ParseDocument(text, reflect.TypeFor[specs.Spec]())
 	if err != nil {
@@ -112,13 +133,13 @@ func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
 		return
 	}
 	before := copyOf(t, spec)
-	facts := enforce.Facts{ImageFolders: map[string]bool{"/run": true}}
-	d := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: spec})
+	in.Spec = spec
+	d := enforce.Decide(in)
 
 	if !sameMeaning(t, spec, before) {
 		t.Fatalf("deciding changed the configuration that it was given:\n%s", text)
 	}
-	again := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: spec})
+	again := enforce.Decide(in)
 	if !reflect.DeepEqual(d, again) {
 		t.Fatalf("deciding twice gives two decisions:\n%s", text)
 	}
@@ -152,7 +173,8 @@ func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
 	}
 
 	// Sound and idempotent.
-	second := enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: after})
+	in.Spec = after
+	second := enforce.Decide(in)
 	for _, f := range second.Findings {
 		if f.Action != policy.Audit {
 			t.Fatalf("not sound: the clamped configuration has the finding %s (%s)\n%s\n%s", f.Name(), f.Found, text, clamped)
@@ -161,10 +183,10 @@ func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
 	if len(second.Edits) > 0 {
 		t.Fatalf("not idempotent: %v\n%s", second.Edits, clamped)
 	}
-	if err := looser(before, after); err != nil {
+	if err := looser(before, after, in.Policy.TmpfsNamed); err != nil {
 		t.Fatalf("not monotone: %v\n%s\n%s", err, text, clamped)
 	}
-	if controls.Seccomp.Action == policy.Fix {
+	if c := in.Policy.Controls.Seccomp; c.Action == policy.Fix && c.Profile == policy.DefaultProfile && len(in.Policy.Exceptions) == 0 {
 		if err := atLeastDefault(after); err != nil {
 			t.Fatalf("looser than Docker's default: %v\n%s\n%s", err, text, clamped)
 		}
@@ -175,7 +197,7 @@ func holdLaws(t *testing.T, text []byte, controls policy.Controls) {
 }
 
 // looser says what a process under the second configuration could do that it couldn't under the first.
-func looser(a, b *specs.Spec) error {
+func looser(a, b *specs.Spec, tmpfsNamed bool) error {
 	if a.Process != nil && b.Process != nil {
 		if a.Process.NoNewPrivileges && !b.Process.NoNewPrivileges {
 			return errors.New("no-new-privileges is gone")
@@ -195,7 +217,7 @@ func looser(a, b *specs.Spec) error {
 	if a.Root != nil && a.Root.Readonly && !b.Root.Readonly {
 		return errors.New("the root is writable")
 	}
-	if err := moreMounts(a, b); err != nil {
+	if err := moreMounts(a, b, tmpfsNamed); err != nil {
 		return err
 	}
 	la, lb := section(a), section(b)
@@ -248,16 +270,19 @@ func moreCapabilities(a, b *specs.Process) error {
 	return nil
 }
 
-// moreMounts: the mounts are the same in the same order, but for tmpfs under a root that was writable, all in front of
-// whatever lies below them.
-func moreMounts(a, b *specs.Spec) error {
+// moreMounts: the mounts are the same in the same order, but for tmpfs under a root that was writable (or that the policy
+// names), all in front of whatever lies below them, and the files with the assigned user's name.
+func moreMounts(a, b *specs.Spec, tmpfsNamed bool) error {
 	i := 0
 	for at, m := range b.Mounts {
 		if i < len(a.Mounts) && reflect.DeepEqual(m, a.Mounts[i]) {
 			i++
 			continue
 		}
-		if a.Root == nil || a.Root.Readonly || m.Type != "tmpfs" {
+		if strings.HasPrefix(m.Source, "/bundle/runclamp.") && slices.Contains(m.Options, "ro") {
+			continue // the assigned user's name
+		}
+		if a.Root == nil || a.Root.Readonly && !tmpfsNamed || m.Type != "tmpfs" {
 			return fmt.Errorf("a mount at %s came in", m.Destination)
 		}
 		for _, earlier := range b.Mounts[:at] {

@@ -26,13 +26,17 @@ func (d Decision) Refusal(source string) string {
 		}
 	}
 	if more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more: see clampctl explain", more))
+		parts = append(parts, fmt.Sprintf("and %d more: see the audit log", more))
 	}
 	return fmt.Sprintf("%s (%s)", strings.Join(parts, "; "), source)
 }
 
 func (f Finding) sentence() string {
-	s := fmt.Sprintf("%s: %s at %s, wanted %s", f.Name(), f.Found, field(f.Pointer), f.Wanted)
+	where := ""
+	if f.Pointer != "" {
+		where = " at " + field(f.Pointer)
+	}
+	s := fmt.Sprintf("%s: %s%s, wanted %s", f.Name(), f.Found, where, f.Wanted)
 	if f.Mend != "" {
 		s += ": " + f.Mend
 	}

@@ -24,8 +24,12 @@ func readOnlyRootfs() Control {
 		Fields: []string{"/root/readonly"},
 		Action: func(c policy.Controls) policy.Action { return c.ReadOnlyRootfs.Action },
 		Check: func(in Input) []Finding {
-			if in.Spec.Root == nil || in.Spec.Root.Readonly {
+			if in.Spec.Root == nil {
 				return nil
+			}
+			tmpfs := addTmpfs(in)
+			if in.Spec.Root.Readonly {
+				return missingTmpfs(in, tmpfs)
 			}
 			f := Finding{
 				Pointer: "/root/readonly",
@@ -33,18 +37,40 @@ func readOnlyRootfs() Control {
 				Mend:  `add "--read-only", with "--tmpfs" or a volume for what it writes (Kubernetes: securityContext.readOnlyRootFilesystem, emptyDir)`,
 				Edits: []Edit{{Set, "/root/readonly", true}},
 			}
-			f.Edits = append(f.Edits, addTmpfs(in)...)
+			f.Edits = append(f.Edits, tmpfs...)
 			return []Finding{f}
 		},
 	}
 }
 
+// missingTmpfs: folders that the policy itself names (and not only its preset) are wished for, whoever made the root
+// read-only.
+func missingTmpfs(in Input, edits []Edit) []Finding {
+	if !in.Policy.TmpfsNamed || len(edits) == 0 {
+		return nil
+	}
+	var paths []string
+	for _, e := range edits {
+		paths = append(paths, e.Value.(specs.Mount).Destination)
+	}
+	return []Finding{{
+		Detail: "tmpfs", Pointer: "/mounts",
+		Found: "no tmpfs at " + strings.Join(paths, ", "), Wanted: "those that the policy names",
+		Mend:  fmt.Sprintf(`add "--tmpfs %s" (Kubernetes: an emptyDir)`, paths[0]),
+		Edits: edits,
+	}}
+}
+
 // addTmpfs inserts the policy's tmpfs, parents first, in front of the first bind mount and of every mount that lies below.
+// A sandbox gets none: it writes nothing.
 //
 // Mounts are made in the order of the list. A tmpfs at its end would hide what was mounted below it, also where that can't
 // be seen from the paths: in an image where /var/run links to /run, a secret at /var/run/secrets lies below /run.
 func addTmpfs(in Input) []Edit {
-	wanted := slices.Clone(in.Policy.ReadOnlyRootfs.Tmpfs)
+	if in.Workload.Kind == policy.Sandbox {
+		return nil
+	}
+	wanted := slices.Clone(in.Policy.Controls.ReadOnlyRootfs.Tmpfs)
 	slices.SortFunc(wanted, func(a, b policy.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
 
 	mounts := slices.Clone(in.Spec.Mounts)

@@ -14,7 +14,8 @@ import (
 // capabilities that the process has, and at least as strictly as the engine asked.
 //
 // Where the engine sent no profile (Kubernetes sends none unless the pod asks for RuntimeDefault), Docker's default is
-// installed. Where it sent one, what goes beyond the default is taken out of it, and so are foreign architectures.
+// installed. Where it sent one, what goes beyond the default is taken out of it, and so are foreign architectures; a policy
+// may be content with any profile (seccomp.profile: any), which then may even let through by default.
 //
 // Docker: --security-opt seccomp=FILE; Kubernetes: securityContext.seccompProfile.
 func seccompProfile() Control {
@@ -37,6 +38,7 @@ func checkSeccomp(in Input) []Finding {
 	}
 
 	asked := linux(in.Spec).Seccomp
+	anyProfile := in.Policy.Controls.Seccomp.Profile == policy.AnyProfile
 	if noProfile(asked) {
 		return []Finding{{
 			Detail: "unconfined", Pointer: "/linux/seccomp",
@@ -45,12 +47,15 @@ func checkSeccomp(in Input) []Finding {
 			Edits: []Edit{{Set, "/linux/seccomp", bound}},
 		}}
 	}
-	if p := seccomp.Check(asked); p != nil {
+	if p := seccomp.Check(asked); p != nil && (!anyProfile || p.Detail != "default") {
 		return []Finding{{
 			Detail: p.Detail, Pointer: "/linux/seccomp" + p.Field,
 			Found: p.Found, Wanted: p.Wanted,
 			Mend: `use the engine's default profile, or one that denies by default: "--security-opt seccomp=FILE" (Kubernetes: securityContext.seccompProfile)`,
 		}}
+	}
+	if anyProfile {
+		return nil
 	}
 	n, err := seccomp.Narrow(asked, bound)
 	if err != nil {

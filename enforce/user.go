@@ -35,16 +35,27 @@ func nonRoot() Control {
 }
 
 func checkUser(in Input) []Finding {
-	want := in.Policy.NonRoot
+	want := in.Policy.Controls.NonRoot
 	user := process(in.Spec).User
 	var found []Finding
 
 	switch {
+	case in.Workload.Kind == policy.Sandbox:
+		// The pause program does nothing, and its image says who does it (65535 in Kubernetes' own). It is only recorded.
+		if user.UID == 0 {
+			found = append(found, Finding{
+				Detail: "uid", Pointer: "/process/user/uid", Action: policy.Audit,
+				Found: "a sandbox as UID 0 (root)", Wanted: "a sandbox image with a USER",
+				Mend: "use Kubernetes' own pause image, which runs as 65535",
+			})
+		}
+		return found
 	case user.UID == 0, user.UID == nobody, user.UID < lowest && want.Low == policy.AssignLow:
-		found = append(found, assignUser(in.Spec, want.Assign))
+		found = append(found, assignUser(in, want))
 		if moved := found[0].Edits; len(moved) > 0 {
 			user.GID = want.Assign.GID
 		}
+		found = append(found, rootsVolumes(in, want.Assign)...)
 	case user.UID < lowest && want.Low == policy.RejectLow:
 		found = append(found, lowUser(user.UID, policy.Reject))
 	case user.UID < lowest:
@@ -68,7 +79,8 @@ func checkUser(in Input) []Finding {
 	return found
 }
 
-func assignUser(s *specs.Spec, to policy.User) Finding {
+func assignUser(in Input, want policy.NonRoot) Finding {
+	s, to := in.Spec, want.Assign
 	p := process(s)
 	who := "UID 0 (root)"
 	switch {
@@ -92,7 +104,33 @@ func assignUser(s *specs.Spec, to policy.User) Finding {
 		f.Edits = append(f.Edits, Edit{Set, "/process/user/gid", to.GID})
 	}
 	f.Edits = append(f.Edits, mendHome(p.Env, "/tmp")...)
+	if want.Passwd {
+		var names []Edit
+		names, f.Files = nameFor(in, to)
+		f.Edits = append(f.Edits, names...)
+	}
 	return f
+}
+
+// rootsVolumes are the writable folders of the host's that the user who was moved off root can't write any more. Nothing
+// is done about them: whose data it is can't be told from here.
+func rootsVolumes(in Input, to policy.User) []Finding {
+	var found []Finding
+	for i, m := range in.Spec.Mounts {
+		o, ok := in.Facts.Owners[m.Source]
+		if !ok || !isBind(m) || o.UID != 0 || o.Mode&0o002 != 0 {
+			continue
+		}
+		if o.Mode&0o020 != 0 && (o.GID == to.GID || slices.Contains(process(in.Spec).User.AdditionalGids, o.GID)) {
+			continue
+		}
+		found = append(found, Finding{
+			Detail: "volume", Pointer: fmt.Sprintf("/mounts/%d/source", i), Action: policy.Audit,
+			Found: fmt.Sprintf("%s, which belongs to root, at %s", m.Source, m.Destination), Wanted: fmt.Sprintf("a volume that UID %d can write", to.UID),
+			Mend: fmt.Sprintf("chown %d:%d %s once, or start the container with the user that it belongs to (Kubernetes: securityContext.fsGroup)", to.UID, to.GID, m.Source),
+		})
+	}
+	return found
 }
 
 func lowUser(uid uint32, a policy.Action) Finding {

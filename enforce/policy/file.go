@@ -81,12 +81,13 @@ func (t Tightening) String() string {
 	return t.Match.String()
 }
 
-// Default is what holds where there is no file: mode enforce, preset hardened.
+// Default is what holds where there is no file: mode enforce, preset hardened, and no audit log.
 func Default() (*File, error) {
 	f := &File{APIVersion: APIVersion, BuiltIn: true}
 	if err := defaults(f); err != nil {
 		return nil, err
 	}
+	f.Audit = AuditLog{}
 	var err error
 	f.Base, err = preset(f.Preset)
 	return f, err
@@ -107,6 +108,7 @@ func (f *File) For(w Workload, now time.Time) (Policy, error) {
 		}
 		p.Rule = r.Name
 		p.Source += ", rule " + r.Name
+		p.TmpfsNamed = r.Controls.names("readOnlyRootfs", "tmpfs")
 		if err := r.Controls.lay(&p.Controls); err != nil {
 			return Policy{}, fmt.Errorf("rule %s: %w", r.Name, err)
 		}

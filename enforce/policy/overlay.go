@@ -10,6 +10,11 @@ import (
 // Overlay has, of some controls, the keys that it names: control -> key -> the typed value.
 type Overlay map[string]map[string]json.RawMessage
 
+func (o Overlay) names(control, key string) bool {
+	_, ok := o[control][key]
+	return ok
+}
+
 // lay replaces what the overlay names, each value whole. What it does not name stays.
 func (o Overlay) lay(c *Controls) error {
 	return o.each(c, func(have, want reflect.Value, _ reflect.StructTag) error {

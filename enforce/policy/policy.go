@@ -39,6 +39,9 @@ type Policy struct {
 	Source   string
 	Mode     Mode
 	Controls Controls
+	// TmpfsNamed: the rule names the folders of readOnlyRootfs. They are then wished for, also where the root was read-only
+	// before.
+	TmpfsNamed bool
 	// Rule is the name of the rule that matched, if one did.
 	Rule string
 	// Tightened are the tighten entries that matched: the name, or the match where there is none.

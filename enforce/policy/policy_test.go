@@ -91,7 +91,10 @@ func TestDefaultIsTheLeastFile(t *testing.T) {
 	if built.Source != "built-in preset hardened" || read.Source != "preset hardened" {
 		t.Errorf("sources %q and %q", built.Source, read.Source)
 	}
-	built.Source = read.Source
+	if built.Audit != (policy.AuditLog{}) {
+		t.Errorf("a log without anybody's wish for one: %+v", built.Audit)
+	}
+	built.Source, built.Audit = read.Source, read.Audit
 	if !reflect.DeepEqual(built, read) {
 		t.Errorf("no file\n%+v\nan empty file\n%+v", built, read)
 	}

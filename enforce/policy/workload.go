@@ -18,7 +18,7 @@ const (
 	Podman Engine = "podman"
 	// Containerd is a client of containerd's other than those above: ctr, nerdctl.
 	Containerd Engine = "containerd"
-	// Unknown is anything else. No rule that names an engine applies to it.
+	// Unknown is anything else. Only a rule that names it applies to it: no pattern does.
 	Unknown Engine = "unknown"
 )
 

@@ -18,7 +18,9 @@ func switches(c *policy.Controls) []switchable {
 		{"noNewPrivileges", &c.NoNewPrivileges.Action},
 		{"readOnlyRootfs", &c.ReadOnlyRootfs.Action},
 		{"procMounts", &c.ProcMounts.Action},
+		{"appArmor", &c.AppArmor.Action},
 		{"seccomp", &c.Seccomp.Action},
+		{"exec", &c.Exec.Action},
 	}
 }
 

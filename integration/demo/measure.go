@@ -148,7 +148,7 @@ func clamp(asked *specs.Spec, controls policy.Controls) (*specs.Spec, error) {
 		folders = append(folders, t.Path)
 	}
 	d := enforce.Decide(enforce.Input{
-		Policy: controls,
+		Policy: policy.Policy{Controls: controls},
 		Facts:  enforce.Facts{ImageFolders: fixture.IsFolder(folders...)},
 		Spec:   asked,
 	})
