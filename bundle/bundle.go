@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -85,29 +87,43 @@ func (b *Bundle) ReadConfig() (*Config, error) {
 	return &Config{Document: doc, Spec: spec, stat: st}, nil
 }
 
-// Write records a decision and puts the clamped configuration in the place of the one that was read. The record comes
-// first: a configuration that was clamped always has one.
+// Write records a decision, and puts the clamped configuration in the place of the one that was read. What the
+// configuration refers to comes first, and so does the record: a configuration that was clamped always has one.
 //
 // Each file is complete under its name or not there at all. Nothing is synced to the disk, because a bundle is worth
 // nothing after a power cut.
-func (b *Bundle) Write(was *Config, clamped []byte, r Record) error {
-	r.ConfigSHA256 = digest(clamped)
-	text, err := r.encode()
-	if err != nil {
-		return err
+func (b *Bundle) Write(was *Config, clamped []byte, files map[string]string, r Record) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		// The container's user reads them.
+		if err := b.replace(name, []byte(files[name]), ours(0o644)); err != nil {
+			return err
+		}
 	}
-	var st unix.Stat_t
-	st.Mode, st.Uid, st.Gid = 0o600, uint32(os.Geteuid()), uint32(os.Getegid())
-	if err := b.replace(recordName, text, st); err != nil {
+	if err := b.WriteRecord(clamped, r); err != nil {
 		return err
 	}
 	// containerd 2.4 under dockerd makes it with mode 0666. Nobody but the owner shall change it from here on.
-	st = was.stat
+	st := was.stat
 	st.Mode &^= 0o022
 	if st.Mode == was.stat.Mode && bytes.Equal(clamped, was.Bytes()) {
 		return nil
 	}
 	return b.replace(configName, clamped, st)
+}
+
+// WriteRecord records a decision about the configuration config, which is left as it is.
+func (b *Bundle) WriteRecord(config []byte, r Record) error {
+	r.ConfigSHA256 = digest(config)
+	text, err := r.encode()
+	if err != nil {
+		return err
+	}
+	return b.replace(recordName, text, ours(0o600))
+}
+
+// ours is a file of our own.
+func ours(mode uint32) unix.Stat_t {
+	return unix.Stat_t{Mode: mode, Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
 }
 
 // read reads one of the bundle's files: a regular one, and no link.

@@ -2,8 +2,10 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,7 +107,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	clamped := []byte(`{"ociVersion":"1.0.2"}`)
-	if err := b.Write(c, clamped, NewRecord("built-in preset hardened", enforce.Decision{Verdict: enforce.Fixed})); err != nil {
+	if err := b.Write(c, clamped, map[string]string{"runclamp.passwd": "x"}, Record{Source: "built-in preset hardened", Verdict: enforce.Fixed}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -117,15 +119,18 @@ func TestWrite(t *testing.T) {
 		t.Errorf("mode and owner were %o %d:%d and are %o %d:%d", c.stat.Mode, c.stat.Uid, c.stat.Gid, after.stat.Mode, after.stat.Uid, after.stat.Gid)
 	}
 	r, err := b.ReadRecord(after)
-	if err != nil || r.Verdict != enforce.Fixed || r.Policy != "built-in preset hardened" || r.Proof != "none" {
+	if err != nil || r.Verdict != enforce.Fixed || r.Source != "built-in preset hardened" {
 		t.Errorf("the record is %+v, %v", r, err)
 	}
-	if names := names(t, b.Path); names != "config.json runclamp.json" {
+	if names := names(t, b.Path); names != "config.json runclamp.json runclamp.passwd" {
 		t.Errorf("the bundle has %s", names)
+	}
+	if info, err := os.Stat(filepath.Join(b.Path, "runclamp.passwd")); err != nil || info.Mode() != 0o644 {
+		t.Errorf("the container's user can't read its name: %v, %v", info, err)
 	}
 
 	// The same configuration again: it stays the file it is, unless others could write it.
-	if err := b.Write(after, clamped, r); err != nil {
+	if err := b.Write(after, clamped, nil, r); err != nil {
 		t.Fatal(err)
 	}
 	if again := readConfig(t, b); again.stat.Ino != after.stat.Ino {
@@ -134,7 +139,7 @@ func TestWrite(t *testing.T) {
 	if err := os.Chmod(filepath.Join(b.Path, configName), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Write(readConfig(t, b), clamped, r); err != nil {
+	if err := b.Write(readConfig(t, b), clamped, nil, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := readConfig(t, b).stat.Mode & 0o777; got != 0o644 {
@@ -155,6 +160,82 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(names, " ")
 }
 
+// TestFactsOfTheHost: what the kernel knows of AppArmor, who owns what is bound, and the image's names.
+func TestFactsOfTheHost(t *testing.T) {
+	b := newBundle(t, plain)
+	rootfs, sys, volume := filepath.Join(b.Path, "rootfs"), t.TempDir(), t.TempDir()
+	text := func(path, text string) error {
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+	}
+	for _, err := range []error{
+		text(filepath.Join(rootfs, "etc/passwd"), "root:x:0:0:::\n"),
+		os.Chmod(volume, 0o751),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := readConfig(t, b)
+	c.Spec.Mounts = []specs.Mount{{Source: volume, Destination: "/v"}, {Source: sys, Destination: "/ro", Options: []string{"rbind", "ro"}},
+		{Source: filepath.Join(rootfs, "etc/passwd")}, {Source: "proc"}, {Source: filepath.Join(b.Path, "gone")}}
+	var p policy.Controls
+	p.NonRoot = policy.NonRoot{Action: policy.Fix, Passwd: true}
+
+	f, err := b.Facts(c, p, Host{Sys: sys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.AppArmor.Enabled || f.BundlePath != b.Path || f.Names == nil || *f.Names != (enforce.Names{Passwd: "root:x:0:0:::\n"}) {
+		t.Errorf("%+v, names %+v", f, f.Names)
+	}
+	if o, ok := f.Owners[volume]; len(f.Owners) != 1 || !ok || o.Mode != 0o751 || int(o.UID) != os.Getuid() {
+		t.Errorf("owners %+v", f.Owners)
+	}
+
+	// A kernel with AppArmor.
+	for name, want := range map[string]bool{"Y\n": true, "N\n": false} {
+		if err := errors.Join(text(filepath.Join(sys, "module/apparmor/parameters/enabled"), name),
+			text(filepath.Join(sys, "kernel/security/apparmor/profiles"), "docker-default (enforce)\nloud (complain)\na b//c (enforce)\n")); err != nil {
+			t.Fatal(err)
+		}
+		f, err := b.Facts(c, p, Host{Sys: sys})
+		if err != nil || f.AppArmor.Enabled != want || want && (len(f.AppArmor.Loaded) != 2 || !f.AppArmor.Loaded["docker-default"] || !f.AppArmor.Loaded["a b//c"]) {
+			t.Errorf("%q: %+v, %v", name, f.AppArmor, err)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(sys, "kernel")); err != nil {
+		t.Fatal(err)
+	}
+	if err := text(filepath.Join(sys, "module/apparmor/parameters/enabled"), "Y"); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := b.Facts(c, p, Host{Sys: sys}); err != nil || !f.AppArmor.Enabled || len(f.AppArmor.Loaded) > 0 {
+		t.Errorf("without securityfs: %+v, %v", f.AppArmor, err)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	doc, err := ParseDocument([]byte(`{"a": 18446744073709551615,"l":[1, {"b":2}]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := doc.Changes([]enforce.Edit{
+		{Op: enforce.Set, Pointer: "/a", Value: 1}, {Op: enforce.Insert, Pointer: "/l/0", Value: "x"}, {Op: enforce.Set, Pointer: "/l/2/b", Value: 3},
+		{Op: enforce.Remove, Pointer: "/l/1"}, {Op: enforce.Set, Pointer: "/n/m", Value: true}, {Op: enforce.Remove, Pointer: "/gone"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		got = append(got, fmt.Sprintf("%s %s>%s", c.Pointer, c.From, c.To))
+	}
+	want := []string{"/a 18446744073709551615>1", `/l/0 >"x"`, "/l/2/b 2>3", "/l/1 1>", "/n/m >true", "/gone >"}
+	if !slices.Equal(got, want) {
+		t.Errorf("\n got  %q\n want %q", got, want)
+	}
+}
+
 func TestWriteFails(t *testing.T) {
 	b := newBundle(t, plain)
 	c := readConfig(t, b)
@@ -162,7 +243,7 @@ func TestWriteFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(b.Path, recordName, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Write(c, []byte("{}"), Record{}); err == nil || !strings.Contains(err.Error(), "writing") {
+	if err := b.Write(c, []byte("{}"), nil, Record{}); err == nil || !strings.Contains(err.Error(), "writing") {
 		t.Errorf("got %v", err)
 	}
 	if got := readConfig(t, b); string(got.Bytes()) != plain {
@@ -197,7 +278,7 @@ func TestReadRecord(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBundle(t, plain)
 			c := readConfig(t, b)
-			if err := b.Write(c, c.Bytes(), NewRecord("p", enforce.Decision{})); err != nil {
+			if err := b.Write(c, c.Bytes(), nil, Record{Source: "p"}); err != nil {
 				t.Fatal(err)
 			}
 			tt.arrange(t, b)
@@ -262,7 +343,7 @@ func TestFacts(t *testing.T) {
 	for _, path := range []string{"/real", "/inside", "/outside", "/file", "/none"} {
 		p.ReadOnlyRootfs.Tmpfs = append(p.ReadOnlyRootfs.Tmpfs, policy.Tmpfs{Path: path, CopyUp: true})
 	}
-	f, err := b.Facts(c, p)
+	f, err := b.Facts(c, p, Host{Sys: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +353,7 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	c.Spec.Root = &specs.Root{Path: "gone"}
-	if _, err := b.Facts(c, p); err == nil || !strings.Contains(err.Error(), "the root filesystem") {
+	if _, err := b.Facts(c, p, Host{Sys: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "the root filesystem") {
 		t.Errorf("got %v", err)
 	}
 }

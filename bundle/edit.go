@@ -28,6 +28,60 @@ func (d *Document) Apply(edits []enforce.Edit) ([]byte, error) {
 	return root.text(), nil
 }
 
+// Change is what one edit did to the text.
+type Change struct {
+	Pointer string
+	// From is the value as it stood, nil if there was none. To is the new one, nil if it was removed.
+	From, To []byte
+}
+
+// Changes says what the edits do, one after the other.
+func (d *Document) Changes(edits []enforce.Edit) ([]Change, error) {
+	root := d.root
+	var changes []Change
+	for _, e := range edits {
+		parts, err := enforce.SplitPointer(e.Pointer)
+		if err != nil {
+			return nil, err
+		}
+		c := Change{Pointer: e.Pointer}
+		if was := root.at(parts); was != nil && e.Op != enforce.Insert {
+			c.From = was.text()
+		}
+		if root, err = root.edited(parts, e); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
+		}
+		if e.Op != enforce.Remove {
+			c.To = root.at(parts).text()
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+// at is the node that a pointer leads to, nil if there is none.
+func (n *node) at(parts []string) *node {
+	for _, p := range parts {
+		switch n.kind {
+		case '{':
+			i := n.find(p)
+			if i < 0 {
+				return nil
+			}
+			n = n.members[i].value
+		case '[':
+			i, err := enforce.ListIndex(p, len(n.items)-1)
+			if err != nil {
+				return nil
+			}
+			n = n.items[i]
+		default:
+			return nil
+		}
+	}
+	return n
+}
+
 // edited returns a copy of the node in which the value that parts lead to is edited. What is not on the way is shared.
 func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
 	if len(parts) == 0 {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"runclamp/enforce"
+	"runclamp/enforce/policy"
 )
 
 const (
@@ -15,29 +16,49 @@ const (
 	recordName = "runclamp.json"
 	// recordVersion changes when an older runclamp could misread a record.
 	recordVersion = 1
-	maxRecord     = 1 << 20
+	// ProofNone: nothing was proved from the kernel.
+	ProofNone = "none"
+	maxRecord = 1 << 20
 )
 
-// Record is what runclamp remembers of the decision about a container, for the verbs that come after create.
+// Record is what runclamp remembers of the decision about a container, for the verbs that come after create. They read no
+// policy: what it says may have changed since, and a policy that can't be read must stop no probe.
 type Record struct {
 	Version int `json:"version"`
-	// Policy says where the decision came from.
-	Policy  string          `json:"policy"`
-	Verdict enforce.Verdict `json:"verdict"`
-	// Proof says what was proved from the kernel before the first instruction: "none".
+	// Source says where the decision came from, in the words that end a refusal.
+	Source   string          `json:"source"`
+	Policy   Policy          `json:"policy"`
+	Workload policy.Workload `json:"workload"`
+	Mode     policy.Mode     `json:"mode"`
+	Verdict  enforce.Verdict `json:"verdict"`
+	// Proof says what was proved from the kernel before the first instruction.
 	Proof string `json:"proof"`
-	// ConfigSHA256 is of the clamped config.json, in hexadecimal. Who changes that file makes a container that was never
-	// decided about.
+	// Exec says what later execs may do.
+	Exec  enforce.ExecSettings `json:"exec"`
+	Audit policy.AuditLog      `json:"audit"`
+	// ConfigSHA256 is of the config.json that was decided about and left in the bundle, in hexadecimal. Who changes that file
+	// makes a container that was never decided about.
 	ConfigSHA256 string            `json:"configSHA256"`
 	Findings     []enforce.Finding `json:"findings,omitempty"`
 }
 
-// NewRecord is the record of a decision.
-func NewRecord(policy string, d enforce.Decision) Record {
-	return Record{Version: recordVersion, Policy: policy, Verdict: d.Verdict, Proof: "none", Findings: d.Findings}
+// Policy says which policy a decision came from, and what of it applied.
+type Policy struct {
+	// Path and SHA256 are of the file; empty for the built-in preset.
+	Path       string   `json:"path"`
+	SHA256     string   `json:"sha256"`
+	Rule       string   `json:"rule,omitempty"`
+	Tighten    []string `json:"tighten,omitempty"`
+	Exceptions []string `json:"exceptions,omitempty"`
+	// Expired are exceptions that match and no longer hold.
+	Expired []string `json:"expired,omitempty"`
+	// Unchecked: who owns the policy and the delegate could not be established, because this is not the initial user
+	// namespace. Then runclamp is a guard rail, and no wall.
+	Unchecked bool `json:"unchecked,omitempty"`
 }
 
 func (r Record) encode() ([]byte, error) {
+	r.Version = recordVersion
 	text, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", recordName, err)
