@@ -2,62 +2,68 @@ package shim
 
 import (
 	"errors"
-	"fmt"
 
 	"runclamp/bundle"
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
 )
 
-// create decides about a bundle, clamps it and hands over. run is create and start in one process of the delegate.
-func (r Runtime) create(inv Invocation) error {
+// create decides about a bundle, clamps it and hands over. So do run, which is create and start in one process of the
+// delegate, and restore, if the policy allows that at all.
+func (r Runtime) create(g Global, inv Invocation) error {
 	path, err := bundlePath(inv)
 	if err != nil {
 		return err
 	}
-	// First of all, so that nothing has been written if there is nobody to hand over to.
+	p, err := r.policy()
+	if err != nil {
+		return err
+	}
+	// Before anything is written, in case that there is nobody to hand over to.
 	d, err := r.delegate()
 	if err != nil {
 		return err
 	}
-	file, err := policy.Default()
-	if err != nil {
-		return err
-	}
-	p, err := file.For(policy.Workload{Engine: policy.Unknown, Kind: policy.Container}, r.Now())
-	if err != nil {
-		return err
-	}
-	if err := clamp(path, p); err != nil {
+	e := r.newEntry(inv)
+	e.Delegate = d.path
+	if err := r.clamp(g, inv, path, p, &e); err != nil {
 		return err
 	}
 	return d.exec(inv.With("bundle", path).Argv(), r.Env)
 }
 
 // clamp decides about the bundle at path and leaves it as the policy wants it, or as it was.
-func clamp(path string, p policy.Policy) (err error) {
+func (r Runtime) clamp(g Global, inv Invocation, path string, p PolicyFile, e *entry) (err error) {
+	e.Mode, e.log, e.Policy = p.Mode, p.Audit, p.provenance(policy.Policy{})
 	b, err := bundle.Open(path)
 	if err != nil {
-		return err
+		return r.conclude(g, *e, err)
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	c, err := b.ReadConfig()
 	if err != nil {
-		return err
+		return r.conclude(g, *e, err)
 	}
-	facts, err := b.Facts(c, p.Controls)
+	j, err := Judge(Asked{Verb: inv.Verb, Root: inv.Root(), ID: inv.ID, Parent: bundle.ParentCommand}, b, c, p, r.Now())
+	if err == nil && j.Decision.Verdict == enforce.Refused {
+		err = refusedError(j.refusal())
+	}
+	j.tell(e)
+	concluded := r.conclude(g, *e, err)
+	switch {
+	case concluded != nil:
+		return concluded
+	case err != nil:
+		return nil // mode audit: nothing is refused, and there is nothing to record
+	case p.Mode == policy.ModeAudit:
+		err = b.WriteRecord(c.Bytes(), j.record(p))
+	default:
+		err = b.Write(c, j.Clamped, j.Decision.Files, j.record(p))
+	}
 	if err != nil {
-		return err
+		return r.conclude(g, *e, err)
 	}
-	d := enforce.Decide(enforce.Input{Policy: p.Controls, Facts: facts, Spec: c.Spec})
-	if d.Verdict == enforce.Refused {
-		return errors.New(d.Refusal(p.Source))
-	}
-	clamped, err := c.Apply(d.Edits)
-	if err != nil {
-		return fmt.Errorf("clamping config.json: %w", err)
-	}
-	return b.Write(c, clamped, bundle.NewRecord(p.Source, d))
+	return nil
 }
 
 // bundlePath is absolute. The default is the working directory.

@@ -16,9 +16,7 @@ import (
 // can be executed on some hosts.
 func rootsOwn(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("left out: only root has a folder that nobody else can write (make test runs as root)")
-	}
+	needsRoot(t)
 	dir, err := os.MkdirTemp("/var/lib", "runclamp-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +27,13 @@ func rootsOwn(t *testing.T) string {
 		}
 	})
 	return dir
+}
+
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("left out: only root has a folder that nobody else can write (make test runs as root)")
+	}
 }
 
 func TestDelegate(t *testing.T) {

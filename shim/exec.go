@@ -7,9 +7,11 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"runclamp/bundle"
 	"runclamp/enforce"
+	"runclamp/enforce/policy"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -20,32 +22,26 @@ const maxProcess = 4 << 20
 // exec runs another process in a container, with args, env, cwd and terminal as the caller says and everything else as the
 // container's own process has it. A container that has no record was made before runclamp came: it is held to the process
 // of its bundle all the same.
-func (r Runtime) exec(inv Invocation) error {
+func (r Runtime) exec(g Global, inv Invocation) error {
+	e := r.newEntry(inv)
 	c, err := findContainer(inv)
-	if err != nil {
+	r.judgedBy(c.record, &e)
+	d, delegateErr := r.delegate()
+	if delegateErr != nil {
+		return delegateErr
+	}
+	e.Delegate = d.path
+	var held []byte
+	if err == nil {
+		held, err = holdExec(inv, c, &e)
+	}
+	if err := r.conclude(g, e, err); err != nil {
 		return err
 	}
-	raw := c.config.Member("process")
-	if c.config.Spec.Process == nil {
-		return fmt.Errorf("container %q has no process in its config.json to hold this one to", inv.ID)
-	}
-	own, err := bundle.ParseDocument(raw, reflect.TypeFor[specs.Process]())
-	if err != nil {
-		return fmt.Errorf("the container's process: %w", err)
-	}
-	asked, err := askedProcess(inv, c.config.Spec.Process)
-	if err != nil {
-		return err
-	}
-	held, err := own.Apply(enforce.HoldExec(c.config.Spec.Process, asked))
-	if err != nil {
-		return fmt.Errorf("holding the process to the container: %w", err)
+	if held == nil || e.Mode == policy.ModeAudit {
+		return d.exec(inv.Argv(), r.Env)
 	}
 	lowest, err := r.firstFreeDescriptor(inv)
-	if err != nil {
-		return err
-	}
-	d, err := r.delegate()
 	if err != nil {
 		return err
 	}
@@ -54,6 +50,40 @@ func (r Runtime) exec(inv Invocation) error {
 		return err
 	}
 	return d.exec(execArgv(inv, path), r.Env)
+}
+
+// holdExec decides about an exec. It gives the process to hand over, or none if it is to be what was asked.
+func holdExec(inv Invocation, c container, e *entry) ([]byte, error) {
+	raw := c.config.Member("process")
+	container := c.config.Spec.Process
+	if container == nil {
+		return nil, fmt.Errorf("container %q has no process in its config.json to hold this one to", inv.ID)
+	}
+	own, err := bundle.ParseDocument(raw, reflect.TypeFor[specs.Process]())
+	if err != nil {
+		return nil, fmt.Errorf("the container's process: %w", err)
+	}
+	asked, err := askedProcess(inv, container)
+	if err != nil {
+		return nil, err
+	}
+	settings, source := enforce.ExecSettings{Action: policy.Fix}, "the container's own process"
+	if c.record != nil {
+		settings, source = c.record.Exec, c.record.Source
+	}
+	d := enforce.DecideExec(settings, container, asked)
+	e.Verdict, e.Findings = d.Verdict, append(e.Findings, d.Findings...)
+	switch {
+	case d.Verdict == enforce.Refused:
+		return nil, refusedError(d.Refusal(source))
+	case !d.Held:
+		return nil, nil
+	}
+	held, err := own.Apply(d.Edits)
+	if err != nil {
+		return nil, fmt.Errorf("holding the process to the container: %w", err)
+	}
+	return held, nil
 }
 
 // askedProcess is what the caller wants: the file of -p, or what runc makes of the flags (exec.go, getProcess).
@@ -76,7 +106,59 @@ func askedProcess(inv Invocation, own *specs.Process) (*specs.Process, error) {
 	if cwd, ok := inv.Value("cwd"); ok {
 		asked.Cwd = cwd
 	}
-	return &asked, nil
+	if profile, ok := inv.Value("apparmor"); ok {
+		asked.ApparmorProfile = profile
+	}
+	if nnp, ok := inv.Value("no-new-privs"); ok {
+		asked.NoNewPrivileges = nnp == "true"
+	}
+	if added := inv.Values("cap"); len(added) > 0 {
+		asked.Capabilities = withCapabilities(own.Capabilities, added)
+	}
+	return &asked, askedUser(inv, &asked.User)
+}
+
+// askedUser reads --user UID[:GID] and --additional-gids. runc takes numbers only.
+func askedUser(inv Invocation, u *specs.User) error {
+	number := func(flag, s string) (uint32, error) {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return 0, fmt.Errorf("--%s is %q: give numbers", flag, s)
+		}
+		return uint32(n), nil
+	}
+	if user, ok := inv.Value("user"); ok {
+		uid, gid, hasGID := strings.Cut(user, ":")
+		var err error
+		if u.UID, err = number("user", uid); err != nil {
+			return err
+		}
+		if hasGID {
+			if u.GID, err = number("user", gid); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range inv.Values("additional-gids") {
+		gid, err := number("additional-gids", g)
+		if err != nil {
+			return err
+		}
+		u.AdditionalGids = append(u.AdditionalGids[:len(u.AdditionalGids):len(u.AdditionalGids)], gid)
+	}
+	return nil
+}
+
+// withCapabilities adds to the sets that runc's --cap adds to.
+func withCapabilities(own *specs.LinuxCapabilities, added []string) *specs.LinuxCapabilities {
+	var c specs.LinuxCapabilities
+	if own != nil {
+		c = *own
+	}
+	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted, &c.Ambient} {
+		*set = append((*set)[:len(*set):len(*set)], added...)
+	}
+	return &c
 }
 
 func readProcess(path string) (*specs.Process, error) {

@@ -14,6 +14,8 @@ import (
 type Runtime struct {
 	// ConfDir is the configuration folder, fixed at link time.
 	ConfDir string
+	// Name is the program's name as it was called by. It says which policy holds.
+	Name string
 	// Args are the command line without the program's name.
 	Args []string
 	Env  []string
@@ -22,10 +24,13 @@ type Runtime struct {
 	// Host tells what the command line's defaults depend on.
 	Host func() Host
 	Now  func() time.Time
+	// begin is when it was called.
+	begin time.Time
 }
 
 // Run executes the delegate and does not return, or it reports why not and returns the exit status.
 func (r Runtime) Run() (status int) {
+	r.begin = r.Now()
 	global, verb, rest, err := ParseGlobal(r.Args)
 	defer func() {
 		// A panic is an error in runclamp. The container must not start because of it, and its user must see why.
@@ -45,14 +50,14 @@ func (r Runtime) Run() (status int) {
 // verb returns only if it fails.
 func (r Runtime) verb(g Global, verb string, rest []string) error {
 	switch verb {
-	case "create", "run":
+	case "create", "run", "restore":
 		return r.intercept(g, verb, rest, r.create)
 	case "start":
 		return r.intercept(g, verb, rest, r.start)
 	case "exec":
 		return r.intercept(g, verb, rest, r.exec)
-	case "restore", "checkpoint":
-		return r.intercept(g, verb, rest, r.restore)
+	case "checkpoint":
+		return r.intercept(g, verb, rest, r.checkpoint)
 	case "--help", "--version":
 		// Nothing but the flag: behind it, runc would take "--help=false" and a verb.
 		return r.handOver([]string{verb})
@@ -65,15 +70,22 @@ func (r Runtime) verb(g Global, verb string, rest []string) error {
 }
 
 // intercept takes the verb's command line apart before anything else is done.
-func (r Runtime) intercept(g Global, verb string, rest []string, do func(Invocation) error) error {
+func (r Runtime) intercept(g Global, verb string, rest []string, do func(Global, Invocation) error) error {
 	inv, err := ParseVerb(g, verb, rest, r.Host())
 	if err != nil {
-		return err
+		// Under mode audit nothing is refused, and the delegate is asked what it makes of it.
+		e := r.newEntry(Invocation{Verb: verb})
+		r.judgedBy(nil, &e)
+		e.Unmanaged = false
+		if err := r.conclude(g, e, err); err != nil {
+			return err
+		}
+		return r.handOver(r.Args)
 	}
 	if inv.Help {
 		return r.handOver(inv.Argv())
 	}
-	return do(inv)
+	return do(g, inv)
 }
 
 func (r Runtime) handOver(args []string) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -25,9 +26,52 @@ type told struct {
 	Process, Config        string
 }
 
+// workshop is where the lab's programs are built, once: the configuration folder is fixed at link time.
+var workshop = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("/var/lib", "runclamp-test-"); err != nil {
+		return "", err
+	}
+	for out, args := range map[string][]string{
+		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf"), "runclamp/cmd/runclamp"},
+		"delegate": {"./testdata/delegate"},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return dir, fmt.Errorf("go build: %w: %s", err, text)
+		}
+	}
+	return dir, os.Chmod(dir, 0o755)
+})
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if os.Geteuid() == 0 {
+		if dir, _ := workshop(); dir != "" {
+			if err := os.RemoveAll(dir); err != nil {
+				fmt.Println(err)
+				status = 1
+			}
+		}
+	}
+	os.Exit(status)
+}
+
 func newLab(t *testing.T) lab {
 	t.Helper()
-	dir := rootsOwn(t)
+	needsRoot(t)
+	shop, err := workshop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(shop, "lab")
+	clean := func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	clean()
+	t.Cleanup(clean)
 	l := lab{dir: dir, runclamp: filepath.Join(dir, "runclamp"), bundle: filepath.Join(dir, "bundle"), root: filepath.Join(dir, "root")}
 	conf := filepath.Join(dir, "conf")
 	for _, d := range []string{conf, l.bundle, filepath.Join(l.bundle, "rootfs", "run"), filepath.Join(l.root, "c1")} {
@@ -35,15 +79,9 @@ func newLab(t *testing.T) lab {
 			t.Fatal(err)
 		}
 	}
-	build := func(out string, args ...string) {
-		cmd := exec.Command("go", append([]string{"build", "-o", out}, args...)...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, text)
-		}
+	if err := errors.Join(os.Link(filepath.Join(shop, "runclamp"), l.runclamp), os.Link(filepath.Join(shop, "delegate"), filepath.Join(conf, "delegate"))); err != nil {
+		t.Fatal(err)
 	}
-	build(l.runclamp, "-ldflags", "-X main.confDir="+conf, "runclamp/cmd/runclamp")
-	build(filepath.Join(conf, "delegate"), "./testdata/delegate")
 	l.write(t, filepath.Join(l.bundle, "config.json"), dockerLike)
 	l.write(t, filepath.Join(l.root, "c1", "state.json"), `{"config":{"labels":["x=y","bundle=`+l.bundle+`"]}}`)
 	return l

@@ -1,66 +1,119 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"runclamp/bundle"
-	"runclamp/enforce"
-	"runclamp/enforce/policy"
+	"runclamp/shim"
 
 	"github.com/spf13/cobra"
 )
 
 func explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "explain BUNDLE",
-		Short:   "What runclamp would do about a bundle, and why; changes nothing",
-		Long:    "What runclamp would do about a bundle (a folder with a config.json), and why. It changes nothing.",
+	var called, verb string
+	cmd := &cobra.Command{
+		Use:   "explain BUNDLE",
+		Short: "What runclamp would do about a bundle, and why; changes nothing",
+		Long: `What runclamp would do about a bundle (a folder with a config.json), and why: who the container is, which policy and which
+rule hold, what is found, and the changes as a diff. It changes nothing.
+
+Which engine the bundle belongs to is taken from its path. For Podman and CRI-O, runclamp also looks at who calls it, which
+nobody does here: such a bundle counts as an unknown engine's.`,
 		Example: "  clampctl explain /run/containerd/io.containerd.runtime.v2.task/default/web",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := policy.Default()
-			if err != nil {
-				return internal{err}
-			}
-			p, err := f.For(policy.Workload{Engine: policy.Unknown, Kind: policy.Container}, time.Now())
-			if err != nil {
-				return internal{err}
-			}
-			d, err := decide(args[0], p.Controls)
+			path, err := filepath.Abs(args[0])
 			if err != nil {
 				return err
 			}
-			return explain(cmd.OutOrStdout(), d, p.Source)
+			p, err := shim.ReadPolicy(confDir, called, time.Now())
+			if err != nil {
+				return err
+			}
+			j, err := judge(path, verb, p)
+			if err != nil {
+				return err
+			}
+			return explain(cmd.OutOrStdout(), j)
 		},
 	}
+	cmd.Flags().StringVar(&called, "as", "runclamp", "the name that runclamp is called by: runclamp-NAME reads NAME.yaml")
+	cmd.Flags().StringVar(&verb, "verb", "create", "create, run or restore")
+	return cmd
 }
 
-func explain(w io.Writer, d enforce.Decision, source string) error {
-	fmt.Fprintf(w, "%s (%s)\n", d.Verdict, source)
+func judge(path, verb string, p shim.PolicyFile) (j shim.Judgement, err error) {
+	b, err := bundle.Open(path)
+	if err != nil {
+		return j, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	c, err := b.ReadConfig()
+	if err != nil {
+		return j, err
+	}
+	// An engine names the delegate's root and the bundle after its namespace, and the bundle after the container.
+	return shim.Judge(shim.Asked{
+		Verb: verb, Root: filepath.Join("/", filepath.Base(filepath.Dir(path))), ID: filepath.Base(path),
+		Parent: func() []string { return nil },
+	}, b, c, p, time.Now())
+}
+
+func explain(w io.Writer, j shim.Judgement) error {
+	d := j.Decision
+	fmt.Fprintf(w, "%s (%s)\n%s\n", d.Verdict, j.Policy.Source, describe(j))
 	for _, f := range d.Findings {
-		fmt.Fprintf(w, "\n%s (%s)\n  at      %s\n  found   %s\n  wanted  %s\n", f.Name(), f.Action, f.Pointer, f.Found, f.Wanted)
+		fmt.Fprintf(w, "\n%s (%s)\n", f.Name(), f.Action)
+		if f.Pointer != "" {
+			fmt.Fprintf(w, "  at      %s\n", f.Pointer)
+		}
+		fmt.Fprintf(w, "  found   %s\n  wanted  %s\n", f.Found, f.Wanted)
 		if f.Mend != "" {
 			fmt.Fprintf(w, "  mend    %s\n", f.Mend)
 		}
 	}
-	if len(d.Edits) > 0 {
-		fmt.Fprintln(w, "\nedits")
+	if len(j.Changes) > 0 {
+		fmt.Fprintln(w)
 	}
-	for _, e := range d.Edits {
-		value, err := json.Marshal(e.Value)
-		if err != nil {
-			return internal{fmt.Errorf("%s: %w", e.Pointer, err)}
+	for _, c := range j.Changes {
+		fmt.Fprintf(w, "@@ %s\n", c.Pointer)
+		if c.From != nil {
+			fmt.Fprintf(w, "- %s\n", shortened(c.From))
 		}
-		fmt.Fprintf(w, "  %-6s %s %s\n", e.Op, e.Pointer, shortened(value))
+		if c.To != nil {
+			fmt.Fprintf(w, "+ %s\n", shortened(c.To))
+		}
 	}
 	if len(d.Findings) > 0 {
 		return errFindings
 	}
 	return nil
+}
+
+// describe says who the container is, and what of the policy applies to it.
+func describe(j shim.Judgement) string {
+	parts := []string{strings.TrimSpace(fmt.Sprintf("%s %s", j.Workload.Engine, j.Workload.Kind))}
+	for _, p := range []struct{ name, value string }{
+		{"namespace", j.Workload.Namespace}, {"pod", j.Workload.Pod}, {"container", j.Workload.Container},
+		{"image", j.Workload.Image}, {"imageDigest", j.Workload.ImageDigest}, {"rule", j.Policy.Rule},
+		{"tighten", strings.Join(j.Policy.Tightened, "; ")},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	for _, e := range j.Policy.Exceptions {
+		parts = append(parts, fmt.Sprintf("exception %s until %s", e.Name, e.Expires))
+	}
+	for _, e := range j.Policy.Expired {
+		parts = append(parts, fmt.Sprintf("exception %s expired on %s", e.Name, e.Expires))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // shortened: a seccomp profile is longer than anybody reads.
@@ -70,24 +123,4 @@ func shortened(value []byte) string {
 		return string(value)
 	}
 	return fmt.Sprintf("%s… (%d bytes)", value[:most], len(value))
-}
-
-func decide(path string, controls policy.Controls) (enforce.Decision, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return enforce.Decision{}, err
-	}
-	b, err := bundle.Open(path)
-	if err != nil {
-		return enforce.Decision{}, err
-	}
-	c, err := b.ReadConfig()
-	if err != nil {
-		return enforce.Decision{}, err
-	}
-	facts, err := b.Facts(c, controls)
-	if err != nil {
-		return enforce.Decision{}, err
-	}
-	return enforce.Decide(enforce.Input{Policy: controls, Facts: facts, Spec: c.Spec}), b.Close()
 }

@@ -14,6 +14,7 @@ var confDir = "/etc/runclamp"
 func main() {
 	os.Exit(shim.Runtime{
 		ConfDir: confDir,
+		Name:    os.Args[0],
 		Args:    os.Args[1:],
 		Env:     os.Environ(),
 		Stderr:  os.Stderr,

@@ -1,0 +1,129 @@
+package shim
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestPolicyName(t *testing.T) {
+	for called, want := range map[string]string{
+		"runclamp": "policy", "/usr/local/sbin/runclamp": "policy", "runc": "policy", "/usr/sbin/runc": "policy", "": "policy", "runclampx": "policy",
+		"/usr/local/sbin/runclamp-web-1": "web-1 named", "runclamp-policy": "policy named",
+		"runclamp-": "error", "runclamp-../x": "policy", "runclamp-A": "error", "runclamp-a.b": "error", "runclamp-a b": "error", "x/runclamp-é": "error",
+	} {
+		name, named, err := policyName(called)
+		if named {
+			name += " named"
+		}
+		if err != nil {
+			name = "error"
+		}
+		if name != want {
+			t.Errorf("%q: %s, %v, want %s", called, name, err, want)
+		}
+	}
+}
+
+// TestPolicyFile: which file is read, and what must be wrong with none of it. A policy that can't be read stops creates, and
+// nothing else.
+func TestPolicyFile(t *testing.T) {
+	const capable = "apiVersion: runclamp/v1\naudit: {log: LOG}\ncontrols:\n  capabilities: {allow: [CHOWN]}\n"
+	for _, tt := range []struct {
+		name, called, want string
+		arrange            func(conf string) error
+	}{
+		{"none", "runclamp", "", func(string) error { return nil }},
+		{"no folder", "runclamp", "", func(string) error { return nil }},
+		{"policy.yaml", "runclamp", "CAP_CHOWN", write("policy.yaml", capable)},
+		{"as runc", "runc", "CAP_CHOWN", write("policy.yaml", capable)},
+		{"by name", "runclamp-loose", "CAP_CHOWN", write("loose.yaml", capable)},
+		{"by name, not another's", "runclamp-loose", "no such file", write("policy.yaml", capable)},
+		{"a link to root's file", "runclamp", "CAP_CHOWN", func(conf string) error {
+			return errors.Join(write("elsewhere", capable)(conf), os.Symlink("elsewhere", filepath.Join(conf, "policy.yaml")))
+		}},
+		{"broken", "runclamp", `policy.yaml: 2:1: the policy file: unknown key "preest"; did you mean "preset"?`, write("policy.yaml", "apiVersion: runclamp/v1\npreest: hardened\n")},
+		{"empty", "runclamp", "apiVersion", write("policy.yaml", "")},
+		{"too large", "runclamp", "larger than 1 MiB", write("policy.yaml", capable+"#"+strings.Repeat("x", maxPolicy))},
+		{"a dangling link", "runclamp", "no such file", func(conf string) error { return os.Symlink("gone", filepath.Join(conf, "policy.yaml")) }},
+		{"a folder", "runclamp", "not a regular file", func(conf string) error { return os.Mkdir(filepath.Join(conf, "policy.yaml"), 0o755) }},
+		{"a FIFO", "runclamp", "not a regular file", func(conf string) error { return unix.Mkfifo(filepath.Join(conf, "policy.yaml"), 0o644) }},
+		{"others can write it", "runclamp", "chmod go-w", func(conf string) error {
+			return errors.Join(write("policy.yaml", capable)(conf), os.Chmod(filepath.Join(conf, "policy.yaml"), 0o664))
+		}},
+		{"somebody's", "runclamp", "chown root", func(conf string) error {
+			return errors.Join(write("policy.yaml", capable)(conf), os.Chown(filepath.Join(conf, "policy.yaml"), 5, 0))
+		}},
+		{"a link into somebody's folder", "runclamp", "chown root", func(conf string) error {
+			return errors.Join(os.Mkdir(filepath.Join(conf, "x"), 0o755), os.Chown(filepath.Join(conf, "x"), 5, 0), write("x/policy.yaml", capable)(conf),
+				os.Symlink("x/policy.yaml", filepath.Join(conf, "policy.yaml")))
+		}},
+		{"a name that is none", "runclamp-UP", "names a policy", func(string) error { return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t)
+			l.call(t, tt.called)
+			conf := filepath.Join(l.dir, "conf")
+			if err := tt.arrange(conf); err != nil {
+				t.Fatal(err)
+			}
+			l.fill(t, conf)
+			switch tt.want {
+			case "", "CAP_CHOWN":
+				to := l.mustRun(t, "--root", l.root, "create", "c1")
+				if got := strings.Contains(to.Config, "CAP_CHOWN"); got != (tt.want != "") {
+					t.Errorf("the delegate got %s", to.Config)
+				}
+			default:
+				l.mustRefuse(t, tt.want, "create", "c1")
+				// Everything that ends a container goes on working, and so does looking into it.
+				for _, args := range [][]string{{"kill", "c1"}, {"delete", "c1"}, {"state", "c1"}, {"exec", "c1", "id"}} {
+					l.mustRun(t, append([]string{"--root", l.root}, args...)...)
+				}
+			}
+		})
+	}
+}
+
+func write(name, text string) func(string) error {
+	return func(dir string) error { return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644) }
+}
+
+// call makes runclamp go by another name.
+func (l *lab) call(t *testing.T, name string) {
+	t.Helper()
+	to := filepath.Join(filepath.Dir(l.runclamp), name)
+	if to == l.runclamp {
+		return
+	}
+	if err := os.Rename(l.runclamp, to); err != nil {
+		t.Fatal(err)
+	}
+	l.runclamp = to
+}
+
+// fill writes the lab's own log into the policies.
+func (l lab) fill(t *testing.T, conf string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(conf, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(strings.ReplaceAll(string(text), "LOG", filepath.Join(l.dir, "audit", "log"))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
