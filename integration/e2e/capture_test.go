@@ -25,7 +25,7 @@ func TestWhatEnginesSend(t *testing.T) {
 			"init":        {"--init", "bb", "sleep", "1000"},
 			"volume":      {"-v", "/data", "-v", filepath.Join(d.dir, "recorded") + ":/there:ro", "--tmpfs", "/cache", "bb", "sleep", "1000"},
 			"stricter":    {"--user", "20000:20000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "bb", "sleep", "1000"},
-			"limits": {"--memory", "64m", "--cpus", "0.5", "--pids-limit", "77", "--ulimit", "nofile=512:512", "bb", "sleep", "1000"},
+			"limits":      {"--memory", "64m", "--cpus", "0.5", "--pids-limit", "77", "--ulimit", "nofile=512:512", "bb", "sleep", "1000"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				d.start(t, "record", args...)
