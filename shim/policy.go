@@ -30,11 +30,13 @@ type PolicyFile struct {
 	unchecked bool
 }
 
-func (r Runtime) policy() (PolicyFile, error) { return ReadPolicy(r.ConfDir, r.Name, r.Now()) }
+func (r Runtime) policy() (PolicyFile, error) {
+	return ReadPolicy(r.ConfDir, r.RunDir, r.Name, r.Now())
+}
 
 // ReadPolicy reads the policy that a runtime's name stands for. Nothing that whoever starts a container can choose has a say in
-// which one: no flag, no variable, no annotation.
-func ReadPolicy(confDir, called string, now time.Time) (PolicyFile, error) {
+// which one: no flag, no variable, no annotation. runDir is where the parsed form of a large one is kept; empty is nowhere.
+func ReadPolicy(confDir, runDir, called string, now time.Time) (PolicyFile, error) {
 	name, named, err := policyName(called)
 	if err != nil {
 		return PolicyFile{}, err
@@ -53,11 +55,17 @@ func ReadPolicy(confDir, called string, now time.Time) (PolicyFile, error) {
 	if err != nil {
 		return PolicyFile{}, fmt.Errorf("the policy %s: %w", p.path, err)
 	}
-	if p.File, err = policy.Parse(text, now); err != nil {
-		return PolicyFile{}, fmt.Errorf("the policy %s: %w", p.path, err)
-	}
 	sum := sha256.Sum256(text)
 	p.sha256 = hex.EncodeToString(sum[:])
+	parse := func() (*policy.File, error) { return policy.Parse(text, now) }
+	if runDir != "" && len(text) >= cacheFrom && !p.unchecked {
+		p.File, err = policyCache{dir: runDir, name: name + ".json"}.through(p.sha256, parse)
+	} else {
+		p.File, err = parse()
+	}
+	if err != nil {
+		return PolicyFile{}, fmt.Errorf("the policy %s: %w", p.path, err)
+	}
 	return p, nil
 }
 

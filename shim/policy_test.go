@@ -2,6 +2,7 @@ package shim
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,4 +127,73 @@ func (l lab) fill(t *testing.T, conf string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestPolicyCache: a large policy is kept in a form that is read faster, and never trusted more than the policy itself.
+func TestPolicyCache(t *testing.T) {
+	l := newLab(t)
+	large := "controls:\n  capabilities: {allow: [CHOWN]}\nrules:\n"
+	for i := range 300 {
+		large += fmt.Sprintf("  - name: rule-%d\n    match: {engine: kubernetes, namespace: ns-%d}\n    controls: {nonRoot: {action: off}}\n", i, i)
+	}
+	kept := filepath.Join(l.dir, "run", "policy.json")
+	capable := func() bool {
+		l.write(t, filepath.Join(l.bundle, "config.json"), dockerLike)
+		return strings.Contains(l.mustRun(t, "--root", l.root, "create", "c1").Config, "CAP_CHOWN")
+	}
+	l.policy(t, "controls: {capabilities: {allow: [CHOWN]}}\n")
+	if !capable() {
+		t.Fatal("the policy does not hold")
+	}
+	if _, err := os.Stat(kept); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a small one is kept: %v", err)
+	}
+
+	l.policy(t, large)
+	for _, spoil := range []func() error{
+		func() error { return nil }, // kept now
+		func() error { return nil }, // and used
+		func() error { return os.WriteFile(kept, []byte("{}"), 0o600) },
+		func() error { return os.Truncate(kept, 200) },
+		func() error { return os.Chmod(kept, 0o666) },
+		func() error { return os.Chown(kept, 5, 5) },
+		func() error { return errors.Join(os.Remove(kept), unix.Mkfifo(kept, 0o600)) },
+		func() error { return errors.Join(os.Remove(kept), os.Mkdir(kept, 0o700)) },
+		func() error { return os.Chmod(filepath.Dir(kept), 0o777) },
+		func() error {
+			return errors.Join(os.RemoveAll(filepath.Dir(kept)), os.Symlink(l.dir, filepath.Dir(kept)))
+		},
+		func() error {
+			return errors.Join(os.Remove(filepath.Dir(kept)), os.WriteFile(filepath.Dir(kept), nil, 0o600))
+		},
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if !capable() {
+			t.Error("the policy does not hold")
+		}
+	}
+	if err := os.Remove(filepath.Dir(kept)); err != nil {
+		t.Fatal(err)
+	}
+
+	// It is used: what is kept under the right key is what holds. And it is not, once the text is another.
+	if !capable() {
+		t.Fatal("the policy does not hold")
+	}
+	text, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write(t, kept, strings.ReplaceAll(string(text), "CAP_CHOWN", "CAP_KILL"))
+	if capable() {
+		t.Error("the kept form is not used")
+	}
+	l.policy(t, large+"\n# another text\n")
+	if !capable() {
+		t.Error("the kept form of another text holds")
+	}
+	l.policy(t, large+"\nbroken\n")
+	l.mustRefuse(t, "policy.yaml: ", "create", "--bundle", l.bundle, "c1")
 }

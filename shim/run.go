@@ -14,6 +14,8 @@ import (
 type Runtime struct {
 	// ConfDir is the configuration folder, fixed at link time.
 	ConfDir string
+	// RunDir is where what can be made again is kept until the next boot, fixed at link time.
+	RunDir string
 	// Name is the program's name as it was called by. It says which policy holds.
 	Name string
 	// Args are the command line without the program's name.

@@ -32,7 +32,7 @@ var workshop = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	for out, args := range map[string][]string{
-		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf"), "runclamp/cmd/runclamp"},
+		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf") + " -X main.runDir=" + filepath.Join(dir, "lab", "run"), "runclamp/cmd/runclamp"},
 		"delegate": {"./testdata/delegate"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)

@@ -8,12 +8,16 @@ import (
 	"runclamp/shim"
 )
 
-// confDir is set at link time. Nobody who starts a container can choose it.
-var confDir = "/etc/runclamp"
+// The folders are set at link time. Nobody who starts a container can choose them.
+var (
+	confDir = "/etc/runclamp"
+	runDir  = "/run/runclamp"
+)
 
 func main() {
 	os.Exit(shim.Runtime{
 		ConfDir: confDir,
+		RunDir:  runDir,
 		Name:    os.Args[0],
 		Args:    os.Args[1:],
 		Env:     os.Environ(),

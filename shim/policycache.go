@@ -1,0 +1,145 @@
+package shim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"runclamp/enforce/policy"
+
+	"golang.org/x/sys/unix"
+)
+
+// A policy of a thousand rules takes 25 ms to read as YAML, half as long as it takes to start a container, and a quarter of that
+// as JSON. So a large one is kept in that form as well, in a folder that root alone can write. It is a help and nothing more:
+// whatever is wrong with it, the policy itself is read.
+
+const (
+	// cacheFrom is the size of a policy, in bytes, from which it is worth it.
+	cacheFrom = 16 << 10
+	// maxCached is the most that is read back.
+	maxCached = 16 << 20
+)
+
+// policyCache is the kept form of one policy.
+type policyCache struct {
+	// dir is the folder, name the policy's.
+	dir, name string
+	// key is of the policy's text and of this very program: another one may read the same text differently.
+	key string
+}
+
+// through gives the policy whose text has the hash sum: as it is kept, or as it is read, and kept from then on.
+func (c policyCache) through(sum string, read func() (*policy.File, error)) (*policy.File, error) {
+	var self unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &self); err != nil {
+		return read()
+	}
+	c.key = fmt.Sprintf("%s %d %d %d %d.%d", sum, self.Dev, self.Ino, self.Size, self.Mtim.Sec, self.Mtim.Nsec)
+	if f, err := c.load(); err == nil {
+		return f, nil
+	}
+	f, err := read()
+	if err == nil {
+		// Not to be able to keep it makes the next start slower, and nothing wrong.
+		_ = c.store(f)
+	}
+	return f, err
+}
+
+// open opens the folder, and makes it if need be.
+func (c policyCache) open(create bool) (int, error) {
+	if create {
+		if err := unix.Mkdir(c.dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+			return -1, err
+		}
+	}
+	fd, err := unix.Open(c.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = onlyRoots(c.dir, st)
+	}
+	if err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// load gives the policy, or an error of any kind.
+func (c policyCache) load() (f *policy.File, err error) {
+	dir, err := c.open(false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unix.Close(dir)) }()
+	fd, err := unix.Openat(dir, c.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), filepath.Join(c.dir, c.name))
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.New("it is not a regular file")
+	}
+	if err := onlyRoots(c.name, st); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxCached))
+	if err != nil {
+		return nil, err
+	}
+	key, text, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || string(key) != c.key {
+		return nil, errors.New("it is another policy's, or another program's")
+	}
+	if err := json.Unmarshal(text, &f); err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, errors.New("it is null")
+	}
+	return f, nil
+}
+
+// store keeps the policy.
+func (c policyCache) store(f *policy.File) (err error) {
+	text, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	dir, err := c.open(true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unix.Close(dir)) }()
+	// One temporary name, so that what a killed runclamp left behind does not pile up. Two that start at the same time may take
+	// each other's file away: what can't be read back is written again.
+	temp := "." + c.name
+	if err := unix.Unlinkat(dir, temp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	fd, err := unix.Openat(dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), filepath.Join(c.dir, temp))
+	_, err = file.Write(append([]byte(c.key+"\n"), text...))
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = unix.Renameat(dir, temp, dir, c.name)
+	}
+	if err != nil {
+		return errors.Join(err, unix.Unlinkat(dir, temp, 0))
+	}
+	return nil
+}
