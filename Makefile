@@ -1,6 +1,7 @@
 # runclamp. `make help` lists the targets.
 
 CONFDIR ?= /etc/runclamp
+RUNDIR  ?= /run/runclamp
 PREFIX  ?= /usr/local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 
@@ -9,7 +10,8 @@ RUNC_VERSION        := v1.5.2
 STATICCHECK_VERSION := v0.8.2
 FUZZTIME            ?= 10s
 
-BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.confDir=$(CONFDIR)"
+# $(call build,CONFDIR,RUNDIR): the folders are fixed at link time.
+build = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.confDir=$(1) -X main.runDir=$(2)"
 TOOLS := $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := build
@@ -19,7 +21,7 @@ build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
 
 # Always run: go knows better than make what has changed, and CONFDIR may be another.
 bin/%: FORCE
-	$(BUILD) -o $@ ./cmd/$*
+	$(call build,$(CONFDIR),$(RUNDIR)) -o $@ ./cmd/$*
 FORCE:
 
 test: lint unit fuzz e2e ## all that CI runs; as root it installs what is missing
@@ -47,21 +49,21 @@ e2e: ## end-to-end tests with real engines; root
 
 # The demo and the benchmark compare runclamp with the runc that it hands over to. Only root's folders will do for either,
 # so they are put into one under /var/lib, together with a runclamp that has its configuration there.
-LAB := /var/lib/runclamp-lab
+LAB := /var/lib/runclamp-lab-$(shell echo $$PPID)
 
 lab: setup $(TOOLS)/runc
 	install -d -m 0755 $(LAB) $(LAB)/conf
 	install -m 0755 $(TOOLS)/runc $(LAB)/runc
 	ln -sfn $(LAB)/runc $(LAB)/conf/delegate
-	$(BUILD:$(CONFDIR)"=$(LAB)/conf") -o $(LAB)/runclamp ./cmd/runclamp
-	$(BUILD) -o $(LAB)/probe ./integration/demo/probe
-	$(BUILD) -o $(LAB)/minexec ./integration/bench/minexec
+	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
+	$(call build) -o $(LAB)/probe ./integration/demo/probe
+	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
 
 bench: lab ## bare runc against runclamp; root
-	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
 
 install: build ## into $(PREFIX), with the configuration folder
 	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin

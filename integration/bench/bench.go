@@ -23,10 +23,12 @@ const cheap = 10
 type bench struct {
 	runc, runclamp fixture.Runtime
 	minexec        string
-	work, rootfs   string
-	warmup, n      int
-	env            []string
-	null           *os.File
+	// conf is runclamp's configuration folder.
+	conf         string
+	work, rootfs string
+	warmup, n    int
+	env          []string
+	null         *os.File
 }
 
 // all measures everything.
@@ -35,7 +37,7 @@ func (b bench) all(ctx context.Context) ([]series, error) {
 		return nil, err
 	}
 	var all []series
-	for _, measure := range []func(context.Context) ([]series, error){b.lifecycles, b.filters, b.execs, b.passThrough} {
+	for _, measure := range []func(context.Context) ([]series, error){b.lifecycles, b.parallel, b.policies, b.filters, b.execs, b.passThrough} {
 		some, err := measure(ctx)
 		if err != nil {
 			return nil, err
@@ -71,6 +73,92 @@ func (b bench) lifecycles(ctx context.Context) ([]series, error) {
 		series{what: "create + start", a: "runc", b: "runclamp", goal: "0.90x"},
 		series{what: "create + start + delete --force", a: "runc", b: "runclamp"},
 		b.lifecycle(b.runc, spec), b.lifecycle(b.runclamp, spec))
+}
+
+// together is how many containers are created at the same time.
+const together = 64
+
+// parallel: many containers at once, from the first create to the last.
+func (b bench) parallel(ctx context.Context) ([]series, error) {
+	spec, err := b.config()
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := b.interleave(ctx, max(1, b.n/8), b.creates(b.runc, spec), b.creates(b.runclamp, spec))
+	if err != nil {
+		return nil, err
+	}
+	return []series{{what: fmt.Sprintf("%d creates at once", together), a: "runc", b: "runclamp", pairs: pairs[0], goal: "1.00x"}}, nil
+}
+
+func (b bench) creates(r fixture.Runtime, spec *specs.Spec) action {
+	return func() (times []time.Duration, err error) {
+		var ids, bundles []string
+		defer func() {
+			for i := range ids {
+				err = errors.Join(err, r.Remove(ids[i]), os.RemoveAll(bundles[i]))
+			}
+		}()
+		for i := range together {
+			id, bundle := b.names(r, fmt.Sprintf("parallel-%d", i))
+			ids, bundles = append(ids, id), append(bundles, bundle)
+			if err := fixture.WriteConfig(bundle, spec); err != nil {
+				return nil, err
+			}
+		}
+		failed := make(chan error, together)
+		begin := time.Now()
+		for i := range together {
+			go func() {
+				_, err := b.spawn(r.Args("create", "--bundle", bundles[i], ids[i]))
+				failed <- err
+			}()
+		}
+		for range together {
+			err = errors.Join(err, <-failed)
+		}
+		return []time.Duration{time.Since(begin)}, err
+	}
+}
+
+// policies: a policy of a thousand rules against one of one rule.
+func (b bench) policies(ctx context.Context) ([]series, error) {
+	spec, err := b.config()
+	if err != nil {
+		return nil, err
+	}
+	var sides [2]fixture.Runtime
+	for i, size := range []struct {
+		name  string
+		rules int
+	}{{"small", 1}, {"large", 1000}} {
+		// Called by another name, it reads another policy.
+		link := filepath.Join(filepath.Dir(b.runclamp.Program), "runclamp-"+size.name)
+		if err := errors.Join(os.WriteFile(filepath.Join(b.conf, size.name+".yaml"), policyOf(size.rules, filepath.Join(b.work, "audit.jsonl")), 0o644), os.Symlink(b.runclamp.Program, link)); err != nil {
+			return nil, err
+		}
+		if sides[i], err = fixture.NewRuntime(link, filepath.Join(b.work, size.name)); err != nil {
+			return nil, err
+		}
+	}
+	return b.lifecyclePairs(ctx,
+		series{what: "create + start: policy", a: "1 rule", b: "1,000 rules", goal: "1.20x"},
+		series{what: "create + start + delete --force: policy", a: "1 rule", b: "1,000 rules"},
+		b.lifecycle(sides[0], spec), b.lifecycle(sides[1], spec))
+}
+
+// policyOf is a policy with as many rules, none of which matches, that writes an audit log.
+func policyOf(rules int, log string) []byte {
+	text := fmt.Appendf(nil, "apiVersion: runclamp/v1\naudit: {log: %s}\nrules:\n", log)
+	for i := range rules {
+		text = fmt.Appendf(text, `  - name: rule-%d
+    match: {engine: kubernetes, namespace: namespace-%d, container: controller}
+    controls:
+      capabilities: {allow: [NET_BIND_SERVICE]}
+      readOnlyRootfs: {tmpfs: [{path: /var/cache/nginx, size: 64Mi}]}
+`, i, i)
+	}
+	return text
 }
 
 // filters: how much of a start is the seccomp filter for architectures that no container needs.

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string) (err error) {
 	runclamp := flags.String("runclamp", "bin/runclamp", "the runclamp to measure")
 	runc := flags.String("runc", "runc", "the runc that it hands over to")
 	probe := flags.String("probe", "bin/probe", "the static program that runs inside")
+	conf := flags.String("conf", "/etc/runclamp", "its configuration folder: policies are written there")
 	minexec := flags.String("minexec", "bin/minexec", "the static program that only executes another")
 	parent := flags.String("work", "/var/lib", "where to make the work folder: root's own, and programs may be run there")
 	n := flags.Int("n", 40, "pairs that count; ten times as many where a container is not started")
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	b := bench{work: work, warmup: *warmup, n: *n, env: os.Environ()}
+	b := bench{work: work, conf: *conf, warmup: *warmup, n: *n, env: os.Environ()}
 	if b.runc, err = fixture.NewRuntime(*runc, filepath.Join(work, "runc")); err != nil {
 		return err
 	}
