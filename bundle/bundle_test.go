@@ -214,12 +214,12 @@ func TestFactsOfTheHost(t *testing.T) {
 	}
 }
 
-func TestChanges(t *testing.T) {
+func TestApplySaysWhatItDid(t *testing.T) {
 	doc, err := ParseDocument([]byte(`{"a": 18446744073709551615,"l":[1, {"b":2}]}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := doc.Changes([]enforce.Edit{
+	_, changes, err := doc.Apply([]enforce.Edit{
 		{Op: enforce.Set, Pointer: "/a", Value: 1}, {Op: enforce.Insert, Pointer: "/l/0", Value: "x"}, {Op: enforce.Set, Pointer: "/l/2/b", Value: 3},
 		{Op: enforce.Remove, Pointer: "/l/1"}, {Op: enforce.Set, Pointer: "/n/m", Value: true}, {Op: enforce.Remove, Pointer: "/gone"},
 	})

@@ -73,7 +73,7 @@ func TestParseDocumentAccepts(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got, err := d.Apply(nil); err != nil || string(got) != text {
+		if got, _, err := d.Apply(nil); err != nil || string(got) != text {
 			t.Errorf("%s came back as %s, %v", text, got, err)
 		}
 	}
@@ -102,11 +102,11 @@ func TestApply(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := d.Apply(tt.edits)
+			got, _, err := d.Apply(tt.edits)
 			if err != nil || string(got) != tt.want {
 				t.Errorf("%v\ngot  %s\nwant %s", err, got, tt.want)
 			}
-			if again, err := d.Apply(nil); err != nil || string(again) != text {
+			if again, _, err := d.Apply(nil); err != nil || string(again) != text {
 				t.Errorf("applying changed the document itself: %s, %v", again, err)
 			}
 		})
@@ -127,7 +127,7 @@ func TestApplyRefuses(t *testing.T) {
 		{Op: enforce.Set, Pointer: "/hostname/x", Value: 1},
 		{Op: enforce.Set, Pointer: "/x", Value: func() {}},
 	} {
-		if got, err := d.Apply([]enforce.Edit{e}); err == nil {
+		if got, _, err := d.Apply([]enforce.Edit{e}); err == nil {
 			t.Errorf("%s %s gives %s", e.Op, e.Pointer, got)
 		}
 	}

@@ -9,25 +9,6 @@ import (
 	"runclamp/enforce"
 )
 
-// Apply returns the text with the edits made, in order. Whatever no edit names is there as it was, byte for byte: unknown
-// fields, the order of keys, integers beyond 2^53. The document itself stays as it is.
-func (d *Document) Apply(edits []enforce.Edit) ([]byte, error) {
-	if len(edits) == 0 {
-		return d.data, nil
-	}
-	root := d.root
-	for _, e := range edits {
-		parts, err := enforce.SplitPointer(e.Pointer)
-		if err != nil {
-			return nil, err
-		}
-		if root, err = root.edited(parts, e); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
-		}
-	}
-	return root.text(), nil
-}
-
 // Change is what one edit did to the text.
 type Change struct {
 	Pointer string
@@ -35,33 +16,38 @@ type Change struct {
 	From, To []byte
 }
 
-// Changes says what the edits do, one after the other.
-func (d *Document) Changes(edits []enforce.Edit) ([]Change, error) {
+// Apply returns the text with the edits made, in order, and says what each did. Whatever no edit names is there as it was, byte
+// for byte: unknown fields, the order of keys, integers beyond 2^53. The document itself stays as it is.
+func (d *Document) Apply(edits []enforce.Edit) ([]byte, []Change, error) {
+	if len(edits) == 0 {
+		return d.data, nil, nil
+	}
 	root := d.root
 	var changes []Change
 	for _, e := range edits {
 		parts, err := enforce.SplitPointer(e.Pointer)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		c := Change{Pointer: e.Pointer}
 		if was := root.at(parts); was != nil && e.Op != enforce.Insert {
 			c.From = was.text()
 		}
 		if root, err = root.edited(parts, e); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
+			return nil, nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
 		}
 		if e.Op != enforce.Remove {
 			c.To = root.at(parts).text()
 		}
 		changes = append(changes, c)
 	}
-	return changes, nil
+	return root.text(), changes, nil
 }
 
 // at is the node that a pointer leads to, nil if there is none.
 func (n *node) at(parts []string) *node {
 	for _, p := range parts {
+		n = n.parsed()
 		switch n.kind {
 		case '{':
 			i := n.find(p)
@@ -87,6 +73,7 @@ func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
 	if len(parts) == 0 {
 		return valueNode(e.Value)
 	}
+	n = n.parsed()
 	if n.kind == '[' {
 		return n.editedList(parts[0], parts[1:], e)
 	}
@@ -163,8 +150,24 @@ func valueNode(v any) (*node, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("the new value: %w", err)
 	}
-	p := parser{data: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}
-	return p.value(nil, 0) // so that a later edit can go into it
+	return &node{kind: unparsed, raw: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+}
+
+// unparsed is the kind of a new value that no edit has gone into yet. Few are gone into, and a seccomp profile is long.
+const unparsed = '?'
+
+// parsed is the node, taken apart if need be.
+func (n *node) parsed() *node {
+	if n.kind != unparsed {
+		return n
+	}
+	p := parser{data: n.raw}
+	v, err := p.value(nil, 0)
+	if err != nil {
+		// What encoding/json wrote is JSON. If not, it has no parts, and an edit of one fails.
+		return &node{kind: 'v', raw: n.raw}
+	}
+	return v
 }
 
 func (n *node) find(key string) int {

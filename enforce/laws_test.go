@@ -153,7 +153,7 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 		return
 	}
 
-	clamped, err := doc.Apply(d.Edits)
+	clamped, _, err := doc.Apply(d.Edits)
 	if err != nil {
 		t.Fatalf("edits that don't apply: %v\n%s", err, text)
 	}

@@ -79,7 +79,7 @@ func holdExec(inv Invocation, c container, e *entry) ([]byte, error) {
 	case !d.Held:
 		return nil, nil
 	}
-	held, err := own.Apply(d.Edits)
+	held, _, err := own.Apply(d.Edits)
 	if err != nil {
 		return nil, fmt.Errorf("holding the process to the container: %w", err)
 	}

@@ -47,10 +47,7 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 		return j, err
 	}
 	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Facts: facts, Spec: c.Spec})
-	if j.Changes, err = c.Changes(j.Decision.Edits); err == nil {
-		j.Clamped, err = c.Apply(j.Decision.Edits)
-	}
-	if err != nil {
+	if j.Clamped, j.Changes, err = c.Apply(j.Decision.Edits); err != nil {
 		return j, fmt.Errorf("clamping config.json: %w", err)
 	}
 	return j, nil

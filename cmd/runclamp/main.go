@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 	"time"
 
 	"runclamp/shim"
@@ -14,7 +15,13 @@ var (
 	runDir  = "/run/runclamp"
 )
 
+// enough memory for whatever an engine sends, in bytes. Up to there, collecting garbage costs a process time that ends in a
+// few milliseconds anyway.
+const enough = 256 << 20
+
 func main() {
+	debug.SetMemoryLimit(enough)
+	debug.SetGCPercent(-1)
 	os.Exit(shim.Runtime{
 		ConfDir: confDir,
 		RunDir:  runDir,
