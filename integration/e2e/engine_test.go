@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -335,7 +337,7 @@ func (p *place) wipe(orderly bool) error {
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	errs = append(errs, unmountBelow(p.dir), removeCgroups(filepath.Base(p.dir)), os.RemoveAll(p.dir))
+	errs = append(errs, removeSockets(p.dir), unmountBelow(p.dir), removeCgroups(filepath.Base(p.dir)), os.RemoveAll(p.dir))
 	if p.lock != nil {
 		errs = append(errs, p.lock.Close())
 	}
@@ -421,6 +423,33 @@ func removeCgroups(name string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// removeSockets takes away those of the shims, which lie in a folder that all containerds share. A shim that was killed
+// leaves its socket behind.
+func removeSockets(dir string) error {
+	var errs []error
+	for _, name := range []string{"address", "bootstrap.json"} {
+		for _, state := range []string{"state", "exec/containerd/daemon"} {
+			files, err := filepath.Glob(filepath.Join(dir, state, "io.containerd.runtime.v2.task/*/*", name))
+			errs = append(errs, err)
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				if socket := shimSocket.Find(text); socket != nil {
+					if err := os.Remove(string(socket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+						errs = append(errs, err)
+					}
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var shimSocket = regexp.MustCompile("/run/containerd/s/[0-9a-f]{64}")
 
 // unmountBelow takes away what is mounted in a folder, the last first.
 func unmountBelow(dir string) error {
@@ -554,35 +583,48 @@ func run(program string, args ...string) error {
 
 // output runs a command and is what it prints, to either stream. It goes into a file and not into a pipe, which a container
 // that the command leaves behind would keep open.
-func output(cmd *exec.Cmd) (text []byte, err error) {
-	out, err := os.CreateTemp("", "runclamp-e2e-output-")
+func output(cmd *exec.Cmd) ([]byte, error) {
+	out, err := unnamed()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
+	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
-	text, readErr := os.ReadFile(out.Name())
+	text, readErr := fromStart(out)
 	return text, errors.Join(err, readErr)
 }
 
 // separately is output with one file for each stream.
 func separately(cmd *exec.Cmd) (stdout, stderr []byte, err error) {
-	errOut, err := os.CreateTemp("", "runclamp-e2e-output-")
-	if err != nil {
+	out, err1 := unnamed()
+	errOut, err2 := unnamed()
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, errOut.Close(), os.Remove(errOut.Name())) }()
-	out, err := os.CreateTemp("", "runclamp-e2e-output-")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
+	defer out.Close()
+	defer errOut.Close()
 	cmd.Stdout, cmd.Stderr = out, errOut
 	err = cmd.Run()
-	stdout, readErr := os.ReadFile(out.Name())
-	stderr, readErr2 := os.ReadFile(errOut.Name())
-	return stdout, stderr, errors.Join(err, readErr, readErr2)
+	stdout, err1 = fromStart(out)
+	stderr, err2 = fromStart(errOut)
+	return stdout, stderr, errors.Join(err, err1, err2)
+}
+
+// unnamed is a file that is gone when nobody has it open any more, however the tests end.
+func unnamed() (*os.File, error) {
+	f, err := os.CreateTemp("", "runclamp-e2e-output-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+func fromStart(f *os.File) ([]byte, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
 }
 
 // build makes a static program of a package in dir.

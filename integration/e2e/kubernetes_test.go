@@ -233,9 +233,9 @@ func TestServiceAccountToken(t *testing.T) {
 		p := newPod(t, c, nil)
 		mount := &api.Mount{HostPath: dir, ContainerPath: "/var/run/secrets/kubernetes.io/serviceaccount", Readonly: true}
 		out := p.mustRun(t, all(as(1000), mounting(mount)), "/bin/sh", "-c",
-			"cat /var/run/secrets/kubernetes.io/serviceaccount/token && stat -c ' %u %a' /run/secrets/kubernetes.io/serviceaccount/token")
-		if out != "a token 1000 600\n" {
-			t.Errorf("%q", out)
+			"cat /var/run/secrets/kubernetes.io/serviceaccount/token && stat -c ' %u %a %i' /run/secrets/kubernetes.io/serviceaccount/token")
+		if want := fmt.Sprintf("a token 1000 600 %d\n", inode(t, token)); out != want {
+			t.Errorf("%q, want %q", out, want)
 		}
 	})
 }
