@@ -93,6 +93,7 @@ func neutral(dir string, text []byte) []byte {
 		filepath.Join(dir, "data"), "/var/lib/docker",
 		filepath.Join(dir, "exec"), "/run/docker",
 		dir, "/srv/example",
+		"/"+filepath.Base(dir)+"/", "/docker/",
 	).Replace(string(text)))
 }
 

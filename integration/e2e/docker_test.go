@@ -14,35 +14,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// confined: what holds for every process in a clamped container.
-func confined(t *testing.T, s seen, uid string) {
-	t.Helper()
-	four := strings.TrimSpace(strings.Repeat(uid+" ", 4))
-	for key, want := range map[string]string{
-		"Uid": four, "Gid": four, "NoNewPrivs": "1", "Seccomp": "2",
-		"CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000", "CapBnd": "0000000000000000", "CapAmb": "0000000000000000",
-	} {
-		if s.Status[key] != want {
-			t.Errorf("%s is %q, want %q", key, s.Status[key], want)
-		}
-	}
-	if slices.Contains(strings.Fields(s.Status["Groups"]), "0") {
-		t.Errorf("group 0 is among %q", s.Status["Groups"])
-	}
-}
-
-// writable are the mount points where the process can write.
-func writable(s seen) []string {
-	var points []string
-	for _, m := range s.Mounts {
-		if m.Writable {
-			points = append(points, m.Point)
-		}
-	}
-	slices.Sort(points)
-	return points
-}
-
 func TestPlainRun(t *testing.T) {
 	forEachDocker(t, func(t *testing.T, d *docker) {
 		s := parseSeen(t, d.run(t, "-v", "/data", "bb", "probe"))
@@ -135,7 +106,7 @@ func TestExec(t *testing.T) {
 			}
 		})
 		t.Run("tty", func(t *testing.T) {
-			s := parseSeen(t, d.onTerminal(t, "exec", "-it", "-u", "0", id, "probe"))
+			s := parseSeen(t, d.mustOnTerminal(t, "exec", "-it", "-u", "0", id, "probe"))
 			confined(t, s, "10001")
 			if !s.TTY {
 				t.Error("no terminal")
@@ -152,32 +123,6 @@ func TestExec(t *testing.T) {
 			confined(t, parseSeen(t, out), "10001")
 		})
 	})
-}
-
-// onTerminal runs the docker command on a terminal of its own.
-func (d *docker) onTerminal(t *testing.T, args ...string) string {
-	t.Helper()
-	cmd := exec.Command("script", "-qec", shellJoin(append([]string{cli}, args...)), "/dev/null")
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+d.host())
-	// Open, and nobody types: at the end of its input, script would type an end of file.
-	keyboard, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keyboard.Close()
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("docker %q on a terminal: %v: %s", args, err, out)
-	}
-	return string(out)
-}
-
-func shellJoin(words []string) string {
-	var quoted []string
-	for _, w := range words {
-		quoted = append(quoted, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
-	}
-	return strings.Join(quoted, " ")
 }
 
 // TestExecAtTheRuntime calls runclamp as somebody with a shell on the host does, past Docker.
@@ -315,7 +260,7 @@ func mustJSON(t *testing.T, v any) string {
 func TestEverydayDocker(t *testing.T) {
 	forEachDocker(t, func(t *testing.T, d *docker) {
 		t.Run("terminal", func(t *testing.T) {
-			s := parseSeen(t, d.onTerminal(t, "run", "-it", "--rm", "--runtime", "runclamp", "--network", "none", "bb", "probe"))
+			s := parseSeen(t, d.mustOnTerminal(t, "run", "-it", "--rm", "--runtime", "runclamp", "--network", "none", "bb", "probe"))
 			confined(t, s, "10001")
 			if !s.TTY {
 				t.Error("no terminal")
@@ -493,7 +438,7 @@ func (d *docker) exampleConfig(t *testing.T) *specs.Spec {
 	s := d.recorded(t)
 	s.Root.Path = filepath.Join(d.dir, "image")
 	s.Hooks = nil
-	s.Linux.CgroupsPath = "/runclamp-e2e-" + filepath.Base(d.dir)
+	s.Linux.CgroupsPath = d.cgroup() + "/example"
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "bind" })
 	return s
 }

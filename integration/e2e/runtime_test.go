@@ -187,7 +187,7 @@ func systemCalls(t *testing.T, runclamp string, create []string) map[string]int 
 // TestKilledAtAnyMoment kills runclamp at every system call of a create in turn. The configuration is then the engine's or the
 // clamped one, whole; and a create afterwards works and leaves nothing else behind.
 func TestKilledAtAnyMoment(t *testing.T) {
-	d := engines[0]
+	d := firstDocker(t)
 	dir := filepath.Join(d.dir, "killed")
 	root := filepath.Join(dir, "root")
 	bundle := writeBundle(t, dir, d.exampleConfig(t))
