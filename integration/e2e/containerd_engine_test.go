@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,10 @@ type containerd struct {
 	program string
 	// path has the shim.
 	path string
-	// config is the template of the configuration file. D and NET stand for the folder and the network.
+	// config is the template of the configuration file. D stands for the folder, HANDLERS for the runtimes.
 	config string
+	// plugin is the CRI's name in that file.
+	plugin string
 	daemon *daemon
 
 	begin sync.Once
@@ -48,16 +51,7 @@ const configVersion2 = "version = 2\n" + configCommon + `
   [plugins.'io.containerd.grpc.v1.cri'.cni]
     bin_dir = '/usr/lib/cni'
     conf_dir = 'D/cni'
-  [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]
-      BinaryName = 'D/runc'
-      Root = 'D/state/runc'
-  [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runclamp]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runclamp.options]
-      BinaryName = 'D/runclamp'
-      Root = 'D/state/runc'
+HANDLERS
 `
 
 const configVersion3 = "version = 3\n" + configCommon + `
@@ -71,17 +65,25 @@ const configVersion3 = "version = 3\n" + configCommon + `
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = ['/usr/lib/cni']
     conf_dir = 'D/cni'
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
-      BinaryName = 'D/runc'
-      Root = 'D/state/runc'
-  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runclamp]
-    runtime_type = 'io.containerd.runc.v2'
-    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runclamp.options]
-      BinaryName = 'D/runclamp'
-      Root = 'D/state/runc'
+HANDLERS
 `
+
+// handlers are the sections of the runtimes. All annotations are passed on, which is as bad as it gets: by default none is.
+func (c *containerd) handlers() string {
+	var b strings.Builder
+	for name, path := range c.runtimes() {
+		section := fmt.Sprintf("plugins.'%s'.containerd.runtimes.%s", c.plugin, name)
+		fmt.Fprintf(&b, `  [%s]
+    runtime_type = 'io.containerd.runc.v2'
+    pod_annotations = ['*']
+    container_annotations = ['*']
+    [%s.options]
+      BinaryName = '%s'
+      Root = 'D/state/runc'
+`, section, section, path)
+	}
+	return b.String()
+}
 
 // cniConfig is one network for each place: two of the same name hand out each other's addresses.
 const cniConfig = `{"cniVersion": "0.4.0", "name": "NAME", "plugins": [
@@ -105,10 +107,11 @@ func (c *containerd) boot() error {
 	}
 	subnet := map[string]string{"containerd-1.6": "10.99.16.0/24", "containerd-2.4": "10.99.24.0/24"}[c.name]
 	fill := strings.NewReplacer("'D/", "'"+c.dir+"/", `"D/`, `"`+c.dir+"/", "NAME", filepath.Base(c.dir), "SUBNET", subnet)
+	config := strings.Replace(c.config, "HANDLERS", c.handlers(), 1)
 	err = errors.Join(
 		os.Mkdir(c.file("cni"), 0o755),
 		os.WriteFile(c.file("cni", "10-e2e.conflist"), []byte(fill.Replace(cniConfig)), 0o644),
-		os.WriteFile(c.file("config.toml"), []byte(fill.Replace(c.config)), 0o644))
+		os.WriteFile(c.file("config.toml"), []byte(fill.Replace(config)), 0o644))
 	if err != nil {
 		return err
 	}

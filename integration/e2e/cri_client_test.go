@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -213,11 +214,16 @@ func readLog(path string) (stdout, stderr string, err error) {
 
 // single starts a pod with one container.
 func (c *cri) single(con container) (*pod, string, error) {
-	p, err := c.pod(handler, func(s *api.PodSandboxConfig) { s.Linux.SecurityContext.Privileged = con.privileged })
+	labels, annotations := pairs(con.labels), pairs(con.annotations)
+	p, err := c.pod(cmp.Or(con.runtime, handler), func(s *api.PodSandboxConfig) {
+		s.Labels, s.Annotations = labels, annotations
+		s.Linux.SecurityContext.Privileged = con.privileged
+	})
 	if err != nil {
 		return nil, "", err
 	}
 	id, err := p.create(func(s *api.ContainerConfig) {
+		s.Labels, s.Annotations = labels, annotations
 		s.Stdin, s.StdinOnce, s.Tty = con.stdin != "", con.stdin != "", con.tty
 		s.Linux.SecurityContext.Privileged = con.privileged
 		for _, b := range con.binds {
@@ -230,6 +236,15 @@ func (c *cri) single(con container) (*pod, string, error) {
 		return nil, "", errors.Join(err, p.remove())
 	}
 	return p, id, nil
+}
+
+func pairs(list []string) map[string]string {
+	m := map[string]string{}
+	for _, p := range list {
+		k, v, _ := strings.Cut(p, "=")
+		m[k] = v
+	}
+	return m
 }
 
 func (c *cri) output(con container) (out string, err error) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +31,13 @@ func (c *ctr) down() error {
 
 // args are those of "ctr run". ctr takes programs by absolute path only.
 func (c *ctr) args(con container, id string, more ...string) []string {
-	args := append([]string{"run", "--runc-binary", c.runclamp, "--runc-root", c.file("state", "runc"), "--cgroup", c.cgroup() + "/" + id}, more...)
+	args := append([]string{"run", "--runc-binary", c.runtimes()[cmp.Or(con.runtime, "runclamp")], "--runc-root", c.file("state", "runc"), "--cgroup", c.cgroup() + "/" + id}, more...)
+	for _, l := range con.labels {
+		args = append(args, "--label", l)
+	}
+	for _, a := range con.annotations {
+		args = append(args, "--annotation", a)
+	}
 	for _, b := range con.binds {
 		source, target, _ := strings.Cut(b, ":")
 		target, ro, _ := strings.Cut(target, ":")

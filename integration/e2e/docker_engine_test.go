@@ -1,9 +1,9 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,15 +29,19 @@ func (d *docker) up() error {
 	if err := errors.Join(err, d.create(), d.install()); err != nil {
 		return err
 	}
+	runtimes := map[string]any{}
+	for name, path := range d.runtimes() {
+		if name != "runc" { // Docker's own is of that name
+			runtimes[name] = map[string]string{"path": path}
+		}
+	}
 	config, err := json.Marshal(map[string]any{
-		"runtimes":      map[string]any{"runclamp": map[string]string{"path": d.runclamp}, "record": map[string]string{"path": d.file("record")}},
+		"runtimes":      runtimes,
 		"cgroup-parent": d.cgroup(),
 		"exec-opts":     []string{"native.cgroupdriver=cgroupfs"},
 	})
 	err = errors.Join(err,
 		os.WriteFile(d.file("daemon.json"), config, 0o644),
-		os.WriteFile(d.file("record"), []byte(fmt.Sprintf(recordScript, d.dir, d.runclamp)), 0o755),
-		os.Mkdir(d.file("recorded"), 0o755),
 		run("cp", "-a", images.root(), d.file("image")))
 	if err != nil {
 		return err
@@ -55,19 +59,6 @@ func (d *docker) up() error {
 	return err
 }
 
-// recordScript is a runtime that keeps what the engine sent, and then is runclamp.
-const recordScript = `#!/bin/sh
-previous=
-for word in "$@"; do
-    case $previous in
-    --bundle) cp "$word/config.json" %[1]s/recorded/config.json ;;
-    --process) cp "$word" %[1]s/recorded/process.json ;;
-    esac
-    previous=$word
-done
-exec %[2]s "$@"
-`
-
 func (d *docker) host() string { return "unix://" + d.file("docker.sock") }
 
 func (d *docker) down() error {
@@ -84,7 +75,13 @@ func (d *docker) down() error {
 }
 
 func (d *docker) args(c container) (args []string) {
-	args = []string{"--runtime", "runclamp", "--network", "none"}
+	args = []string{"--runtime", cmp.Or(c.runtime, "runclamp"), "--network", "none"}
+	for _, l := range c.labels {
+		args = append(args, "--label", l)
+	}
+	for _, a := range c.annotations {
+		args = append(args, "--annotation", a)
+	}
 	for _, b := range c.binds {
 		args = append(args, "-v", b)
 	}

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// engine is what a test needs of an engine to hold a guarantee in it. Every container is started by runclamp, from the image
-// "bb" (images_test.go), without a network.
+// engine is what a test needs of an engine to hold a guarantee in it. Every container is started from the image "bb"
+// (images_test.go), without a network.
 type engine interface {
 	where() *place
 	// needs are the programs without which the engine is left out.
@@ -47,9 +47,13 @@ type engine interface {
 // container is what a user asks for, in no engine's words.
 type container struct {
 	args []string
+	// runtime is one of runtimes, "runclamp" if empty.
+	runtime string
 	// binds are SOURCE:TARGET or SOURCE:TARGET:ro.
 	binds           []string
 	privileged, tty bool
+	// labels and annotations are KEY=VALUE.
+	labels, annotations []string
 	// stdin is handed to it. A terminal stays open after that.
 	stdin string
 }
@@ -80,8 +84,8 @@ func exitStatus(err error) int {
 // allEngines: the oldest that users still run with the oldest runc, and the current ones with the pinned one.
 func allEngines() []engine {
 	tools := os.Getenv("RUNCLAMP_E2E_TOOLS")
-	old := &containerd{place: place{name: "containerd-1.6"}, program: "/usr/bin/containerd", path: system, config: configVersion2}
-	current := &containerd{place: place{name: "containerd-2.4"}, program: filepath.Join(tools, "containerd"), path: tools + ":" + system, config: configVersion3}
+	old := &containerd{place: place{name: "containerd-1.6"}, program: "/usr/bin/containerd", path: system, config: configVersion2, plugin: "io.containerd.grpc.v1.cri"}
+	current := &containerd{place: place{name: "containerd-2.4"}, program: filepath.Join(tools, "containerd"), path: tools + ":" + system, config: configVersion3, plugin: "io.containerd.cri.v1.runtime"}
 	oldest, pinned := "/usr/sbin/runc", filepath.Join(tools, "runc")
 	old.delegate, current.delegate = oldest, pinned
 	return []engine{
@@ -298,10 +302,74 @@ func (p *place) install() error {
 	p.runclamp, p.conf, p.runc = p.file("runclamp"), p.file("conf"), p.file("runc")
 	return errors.Join(
 		os.Mkdir(p.conf, 0o755),
+		os.Mkdir(p.file("recorded"), 0o755),
 		run("install", "-m", "0755", p.delegate, p.runc),
 		os.Symlink(p.runc, filepath.Join(p.conf, "delegate")),
-		build("../..", p.runclamp, "-ldflags", "-X main.confDir="+p.conf, "./cmd/runclamp"))
+		build("../..", p.runclamp, "-ldflags", "-X main.confDir="+p.conf+" -X main.runDir="+p.file("runclamp-run"), "./cmd/runclamp"),
+		p.installPolicies())
 }
+
+// runtimes are the names under which runclamp is known to an engine, and what they stand for.
+func (p *place) runtimes() map[string]string {
+	all := map[string]string{"runclamp": p.runclamp, "runc": p.runc, "record": p.file("record"), "record-audit": p.file("record-audit")}
+	for name := range policies(p.dir) {
+		if name != "policy" {
+			all["runclamp-"+name] = p.file("runclamp-" + name)
+		}
+	}
+	return all
+}
+
+// installPolicies writes the policy files, and the links and scripts that are runtimes.
+func (p *place) installPolicies() error {
+	errs := []error{
+		os.WriteFile(p.file("record"), []byte(fmt.Sprintf(recordScript, p.dir, p.runclamp)), 0o755),
+		os.WriteFile(p.file("record-audit"), []byte(fmt.Sprintf(recordAuditScript, p.dir)), 0o755),
+	}
+	for name, text := range policies(p.dir) {
+		errs = append(errs, p.writePolicy(name, text))
+		if name != "policy" {
+			errs = append(errs, os.Symlink("runclamp", p.file("runclamp-"+name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writePolicy puts a policy file in the place of another at once.
+func (p *place) writePolicy(name, text string) error {
+	path := filepath.Join(p.conf, name+".yaml")
+	return errors.Join(os.WriteFile(path+".new", []byte(text), 0o644), os.Rename(path+".new", path))
+}
+
+// recordScript is a runtime that keeps what the engine sent, and then is runclamp.
+const recordScript = `#!/bin/sh
+previous=
+for word in "$@"; do
+    case $previous in
+    --bundle) cp "$word/config.json" %[1]s/recorded/config.json ;;
+    --process) cp "$word" %[1]s/recorded/process.json ;;
+    esac
+    previous=$word
+done
+exec %[2]s "$@"
+`
+
+// recordAuditScript is a runtime that keeps the configuration before and after runclamp's create, by container.
+const recordAuditScript = `#!/bin/sh
+bundle= previous=
+for word in "$@"; do
+    case $previous in
+    --bundle | -b) bundle=$word ;;
+    esac
+    previous=$word
+done
+[ -n "$bundle" ] || exec %[1]s/runclamp-audit "$@"
+cp "$bundle/config.json" "%[1]s/recorded/$previous-before"
+%[1]s/runclamp-audit "$@"
+status=$?
+cp "$bundle/config.json" "%[1]s/recorded/$previous-after"
+exit $status
+`
 
 func (p *place) showLog() {
 	text, err := os.ReadFile(p.file("log"))

@@ -146,28 +146,69 @@ func TestPodNamespaces(t *testing.T) {
 		p := newPod(t, c, nil)
 		sandbox := p.pid(t)
 		one, two := c.pid(t, p.mustCreate(t, nil, asleep...)), c.pid(t, p.mustCreate(t, nil, asleep...))
-		namespace := func(pid int, kind string) string {
-			link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return link
-		}
 		for _, kind := range []string{"net", "ipc", "uts"} {
-			want := namespace(sandbox, kind)
-			if want == namespace(os.Getpid(), kind) {
+			want := namespace(t, sandbox, kind)
+			if want == namespace(t, os.Getpid(), kind) {
 				t.Errorf("%s: the sandbox is in the host's", kind)
 			}
-			if a, b := namespace(one, kind), namespace(two, kind); a != want || b != want {
+			if a, b := namespace(t, one, kind), namespace(t, two, kind); a != want || b != want {
 				t.Errorf("%s: the sandbox is in %s, its containers in %s and %s", kind, want, a, b)
 			}
 		}
 		for _, kind := range []string{"pid", "mnt"} {
-			if a, b := namespace(one, kind), namespace(two, kind); a == b || a == namespace(os.Getpid(), kind) {
+			if a, b := namespace(t, one, kind), namespace(t, two, kind); a == b || a == namespace(t, os.Getpid(), kind) {
 				t.Errorf("%s: %s and %s", kind, a, b)
 			}
 		}
 	})
+}
+
+// TestHostNetwork: the host's network namespace is refused or it is what the pod gets, by no path of its own in the sandbox and
+// by the sandbox's path in its containers. It is never silently replaced by another.
+func TestHostNetwork(t *testing.T) {
+	forEachCRI(t, func(t *testing.T, c *cri) {
+		p, err := c.pod(handler, func(s *api.PodSandboxConfig) {
+			s.Hostname = ""
+			s.Linux.SecurityContext.NamespaceOptions.Network = api.NamespaceMode_NODE
+		})
+		if err != nil {
+			if !strings.Contains(err.Error(), "runclamp: refused: hostNamespaces:network") {
+				t.Error(err)
+			}
+			return
+		}
+		t.Cleanup(func() {
+			if err := p.remove(); err != nil {
+				t.Error(err)
+			}
+		})
+		id, err := p.create(nil, asleep...)
+		if err != nil {
+			if !strings.Contains(err.Error(), "runclamp: refused: hostNamespaces:network") {
+				t.Error(err)
+			}
+			return
+		}
+		host := namespace(t, os.Getpid(), "net")
+		if sandbox, inside := namespace(t, p.pid(t), "net"), namespace(t, c.pid(t, id), "net"); sandbox != host || inside != host {
+			t.Errorf("the host is in %s, the sandbox in %s, its container in %s", host, sandbox, inside)
+		}
+		out, err := c.execSync(id, "", "/bin/probe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		confined(t, parseSeen(t, out), "10001")
+	})
+}
+
+// namespace is the one that a process is in.
+func namespace(t *testing.T, pid int, kind string) string {
+	t.Helper()
+	link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link
 }
 
 // TestRunAsUser: a UID that the pod names is kept, whatever its height.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -67,6 +68,12 @@ func (p *podman) down() error {
 
 func (p *podman) args(c container) (args []string) {
 	args = []string{"--network", "none", "--cgroup-parent", p.cgroup()}
+	for _, l := range c.labels {
+		args = append(args, "--label", l)
+	}
+	for _, a := range c.annotations {
+		args = append(args, "--annotation", a)
+	}
 	for _, b := range c.binds {
 		args = append(args, "-v", b)
 	}
@@ -79,7 +86,7 @@ func (p *podman) args(c container) (args []string) {
 }
 
 func (p *podman) output(c container) (string, error) {
-	args := append([]string{"run", "--rm"}, p.args(c)...)
+	args := append([]string{"--runtime", p.runtimes()[cmp.Or(c.runtime, "runclamp")], "run", "--rm"}, p.args(c)...)
 	if c.tty {
 		return p.onTerminal(c.stdin, args...)
 	}
@@ -87,7 +94,7 @@ func (p *podman) output(c container) (string, error) {
 }
 
 func (p *podman) launch(c container) (string, error) {
-	out, err := p.do(append([]string{"run", "-d"}, p.args(c)...)...)
+	out, err := p.do(append([]string{"--runtime", p.runtimes()[cmp.Or(c.runtime, "runclamp")], "run", "-d"}, p.args(c)...)...)
 	return strings.TrimSpace(out), err
 }
 
