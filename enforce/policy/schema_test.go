@@ -161,12 +161,16 @@ func TestTags(t *testing.T) {
 	look(reflect.TypeFor[policy.Controls](), "Controls")
 }
 
-// documented are the policy files in the guide.
+// documented are the policy files in the README and in the guide.
 func documented(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.FromSlash("../../docs/policy.md"))
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, path := range []string{"../../README.md", "../../docs/policy.md"} {
+		part, err := os.ReadFile(filepath.FromSlash(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
 	}
 	var blocks []string
 	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
@@ -177,7 +181,7 @@ func documented(t *testing.T) []string {
 		blocks = append(blocks, block)
 	}
 	if len(blocks) < 5 {
-		t.Fatalf("only %d examples in docs/policy.md", len(blocks))
+		t.Fatalf("only %d examples in README.md and docs/policy.md", len(blocks))
 	}
 	return blocks
 }
