@@ -29,6 +29,7 @@ func policies(dir string) map[string]string {
 		"broken":     head,
 		"broken-ctr": head,
 		"strict":     head + "controls:\n  nonRoot: {assign: {uid: 20000, gid: 20000}}\n  readOnlyRootfs: {tmpfs: [{path: /tmp, size: 1Mi, mode: 1777}]}\n",
+		"named":      head + "controls:\n  nonRoot: {assign: {uid: 20000, gid: 20000}, passwd: true}\n",
 		"loose":      head + "preset: baseline\n",
 		"baseline":   head + "preset: baseline\n",
 		"restricted": head + "preset: restricted\n",
@@ -129,6 +130,16 @@ func TestTwoPolicies(t *testing.T) {
 			t.Errorf("loose: UID %s, capabilities %s, writable %q", loose.Status["Uid"], loose.Status["CapEff"], writable(loose))
 		}
 		confined(t, parseSeen(t, mustOutput(t, e, container{args: []string{"/bin/probe"}})), "10001")
+	})
+}
+
+// TestNamedUser: who is moved off root has a name, in the container and in an exec.
+func TestNamedUser(t *testing.T) {
+	forEachEngine(t, func(t *testing.T, e engine) {
+		out := mustOutput(t, e, container{args: []string{"/bin/sh", "-c", "/bin/id -un; /bin/id -gn; /bin/grep -c . /etc/passwd"}, runtime: "runclamp-named"})
+		if out != "runclamp\nrunclamp\n4\n" {
+			t.Errorf("%q", out)
+		}
 	})
 }
 
