@@ -250,7 +250,10 @@ func (r Runtime) conclude(g Global, e entry, err error) error {
 }
 
 func (r Runtime) audit(e entry) error {
-	if e.log.Log == "" {
+	switch {
+	case e.log.Log == "" && e.log.Required:
+		return errors.New("the audit log is required, and the policy names none (audit.log)")
+	case e.log.Log == "":
 		return nil
 	}
 	now := r.Now()

@@ -146,6 +146,13 @@ func TestAuditRequired(t *testing.T) {
 			}
 		})
 	}
+	t.Run("none, and required", func(t *testing.T) {
+		l := newLab(t)
+		l.policy(t, "audit: {log: '', required: true}\n")
+		l.mustRefuse(t, "the policy names none (audit.log)", "create", "--bundle", l.bundle, "c1")
+		l.policy(t, "audit: {log: ''}\n")
+		l.mustRun(t, "--root", l.root, "create", "--bundle", l.bundle, "c1")
+	})
 	t.Run("others can write its folder", func(t *testing.T) {
 		l := newLab(t)
 		l.policy(t, "audit: {log: LOG, required: true}\n")

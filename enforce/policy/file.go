@@ -35,7 +35,7 @@ type File struct {
 
 // AuditLog is where decisions are written.
 type AuditLog struct {
-	Log string `json:"log" is:"file" default:"/var/log/runclamp/audit.jsonl" doc:"absolute path"`
+	Log string `json:"log" is:"log" default:"/var/log/runclamp/audit.jsonl" doc:"absolute path; \"\" for no log"`
 	// Required makes a refusal of a log that can't be written.
 	Required bool `json:"required" doc:"refuse what can't be recorded"`
 }

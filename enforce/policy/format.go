@@ -53,8 +53,8 @@ func formatOf(is string) (format, bool) {
 		return format{"a capability", str, parseCapability}, true
 	case "tmpfsPath":
 		return format{"an absolute path", str, parseTmpfsPath}, true
-	case "file":
-		return format{"an absolute path", str, parseFile}, true
+	case "log":
+		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
 	case "profile":
 		return format{"a profile's name or file:/absolute/path", str, parseProfile}, true
 	}
@@ -293,6 +293,13 @@ func parseFile(text string, _ time.Time) (any, error) {
 		return nil, fmt.Errorf("wanted an absolute path without \"..\", \"//\" or a slash at its end, found %q", text)
 	}
 	return text, nil
+}
+
+func parseLog(text string, now time.Time) (any, error) {
+	if text == "" {
+		return text, nil
+	}
+	return parseFile(text, now)
 }
 
 func parseProfile(text string, now time.Time) (any, error) {

@@ -124,7 +124,9 @@ func formatSchema(is string) map[string]any {
 		return map[string]any{"type": "integer", "minimum": 1, "maximum": uint32(maxID), "not": map[string]any{"const": 65534}}
 	case "capability":
 		return either(map[string]any{"enum": shortNames()}, text("^([Cc][Aa][Pp]_)?[A-Za-z_]+$"))
-	case "tmpfsPath", "file":
+	case "log":
+		return text("^(/.+)?$")
+	case "tmpfsPath":
 		return text("^/.+")
 	case "profile":
 		return text("^(file:/.+|[A-Za-z0-9][A-Za-z0-9._-]*)$")
