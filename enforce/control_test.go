@@ -386,7 +386,10 @@ func TestProcMounts(t *testing.T) {
 			s.Linux.MaskedPaths = append(slices.Delete(s.Linux.MaskedPaths, 3, 5), "/proc/own")
 		}, findings: []string{"procMounts:maskedPaths fix"},
 			edits: []string{`insert /linux/maskedPaths/11 "/proc/kcore"`, `insert /linux/maskedPaths/12 "/proc/keys"`}, verdict: enforce.Fixed},
-		{name: "another spelling", spoil: func(s *specs.Spec) { s.Linux.MaskedPaths[3] = "/proc//kcore/" }, verdict: enforce.Unchanged},
+		{name: "by way of a folder that may not exist", spoil: func(s *specs.Spec) {
+			s.Linux.MaskedPaths[3], s.Linux.ReadonlyPaths[3] = "/nowhere/../proc/kcore", "/nowhere/../proc/sys"
+		}, findings: []string{"procMounts:maskedPaths fix", "procMounts:readonlyPaths fix"},
+			edits: []string{`insert /linux/maskedPaths/12 "/proc/kcore"`, `insert /linux/readonlyPaths/5 "/proc/sys"`}, verdict: enforce.Fixed},
 		{name: "masked is more than read-only", spoil: func(s *specs.Spec) {
 			s.Linux.ReadonlyPaths = s.Linux.ReadonlyPaths[:4]
 			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/proc/sysrq-trigger")

@@ -2,7 +2,6 @@ package enforce
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -58,17 +57,17 @@ func standardReadonly() []string {
 }
 
 // lacking is the finding that a list does not have all of the standard one. A path in instead serves as well.
+//
+// Paths are compared as they stand. runc gives them to the kernel like that and passes over those that do not exist, so
+// /nowhere/../proc/kcore masks nothing.
 func lacking(field string, have, standard, instead []string) (Finding, bool) {
 	f := Finding{
 		Detail: field, Pointer: "/linux/" + field,
 		Mend: `drop "--security-opt systempaths=unconfined" (Kubernetes: securityContext.procMount)`,
 	}
-	has := func(list []string, p string) bool {
-		return slices.ContainsFunc(list, func(h string) bool { return path.Clean(h) == p })
-	}
 	var lack []string
 	for _, p := range standard {
-		if !has(have, p) && !has(instead, p) {
+		if !slices.Contains(have, p) && !slices.Contains(instead, p) {
 			f.Edits = append(f.Edits, Edit{Insert, fmt.Sprintf("/linux/%s/%d", field, len(have)+len(lack)), p})
 			lack = append(lack, p)
 		}
