@@ -390,6 +390,10 @@ func TestProcMounts(t *testing.T) {
 			s.Linux.MaskedPaths[3], s.Linux.ReadonlyPaths[3] = "/nowhere/../proc/kcore", "/nowhere/../proc/sys"
 		}, findings: []string{"procMounts:maskedPaths fix", "procMounts:readonlyPaths fix"},
 			edits: []string{`insert /linux/maskedPaths/12 "/proc/kcore"`, `insert /linux/readonlyPaths/5 "/proc/sys"`}, verdict: enforce.Fixed},
+		{name: "proc and sysfs elsewhere", spoil: func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/run/p", Type: "proc"}, specs.Mount{Destination: "/sys", Type: "sysfs"},
+				specs.Mount{Destination: "/sys/", Type: "sysfs"}, specs.Mount{Destination: "/link/../proc", Type: "proc"})
+		}, findings: []string{"procMounts:/run/p reject", "procMounts:/sys/ reject", "procMounts:/link/../proc reject"}, verdict: enforce.Refused},
 		{name: "masked is more than read-only", spoil: func(s *specs.Spec) {
 			s.Linux.ReadonlyPaths = s.Linux.ReadonlyPaths[:4]
 			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/proc/sysrq-trigger")

@@ -6,12 +6,15 @@ import (
 	"strings"
 
 	"runclamp/enforce/policy"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // procMounts: the files of /proc and /sys that tell about the host, or change it, are masked or read-only.
 //
 // The lists are those that Docker and containerd send unless they are told not to. What a configuration lacks of them is
-// added; what it has beyond them stays.
+// added; what it has beyond them stays. They name files below /proc and /sys, so proc and sysfs mounted anywhere else as well
+// would show all of them again, and that can't be mended.
 //
 // Docker: --security-opt systempaths=unconfined takes them away; Kubernetes: securityContext.procMount: Unmasked.
 func procMounts() Control {
@@ -28,7 +31,7 @@ func procMounts() Control {
 			if f, ok := lacking("readonlyPaths", readonly, standardReadonly(), masked); ok {
 				found = append(found, f)
 			}
-			return found
+			return append(found, elsewhere(in.Spec.Mounts)...)
 		},
 	}
 }
@@ -54,6 +57,30 @@ func standardMasked() []string {
 // standardReadonly is what Docker and containerd make read-only.
 func standardReadonly() []string {
 	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+}
+
+// elsewhere are the mounts of proc and sysfs that the lists do not reach.
+func elsewhere(mounts []specs.Mount) []Finding {
+	var found []Finding
+	for i, m := range mounts {
+		var place string
+		switch m.Type {
+		case "proc":
+			place = "/proc"
+		case "sysfs":
+			place = "/sys"
+		}
+		// As it stands: /link/../proc is where the image's link leads.
+		if place == "" || m.Destination == place {
+			continue
+		}
+		found = append(found, Finding{
+			Detail: m.Destination, Pointer: fmt.Sprintf("/mounts/%d/destination", i),
+			Found: fmt.Sprintf("%s at %s, where nothing of it is masked", m.Type, m.Destination), Wanted: "it at " + place + " only",
+			Mend: "leave this mount out",
+		})
+	}
+	return found
 }
 
 // lacking is the finding that a list does not have all of the standard one. A path in instead serves as well.
