@@ -46,7 +46,7 @@ func clean(t *testing.T) *specs.Spec {
 func facts() enforce.Facts {
 	return enforce.Facts{
 		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
-		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true}},
+		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true, "docker-default": true}},
 		Names:    &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
 		Owners:   map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
 	}
@@ -245,7 +245,12 @@ func TestAppArmor(t *testing.T) {
 	runControlCases(t, []controlCase{
 		{name: "none", spoil: label(""), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
 		{name: "unconfined", spoil: label("unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "another is kept", spoil: label("site"), verdict: enforce.Unchanged},
+		{name: "another is kept", spoil: label("docker-default"), verdict: enforce.Unchanged},
+		{name: "the kernel trims it", spoil: label("unconfined "), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "a stack of nothing", spoil: label("unconfined//&unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "in complain or unconfined mode", spoil: label("crun"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "in complain or unconfined mode, and nothing loaded", spoil: label("crun"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
+			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
 		{name: "unconfined, and nothing loaded", spoil: label("unconfined"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
 			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
 		{name: "none, and nothing loaded", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" }, findings: []string{"appArmor:none audit"}, verdict: enforce.Unchanged},
