@@ -182,7 +182,7 @@ func TestNonRoot(t *testing.T) {
 		{name: "root's group", spoil: user(specs.User{UID: 20000}, "HOME=/"), findings: []string{"nonRoot:gid fix"}, edits: []string{gid}, verdict: enforce.Fixed},
 		{name: "root's group allowed", spoil: user(specs.User{UID: 20000, AdditionalGids: []uint32{0}}), policy: func(c *policy.Controls) { c.NonRoot.Groups.Allow = []uint32{0} }, verdict: enforce.Unchanged},
 		{name: "root among the groups", spoil: user(specs.User{UID: 20000, GID: 20000, AdditionalGids: []uint32{0, 5, 0, 6}}), findings: []string{"nonRoot:groups fix"},
-			edits: []string{"remove /process/user/additionalGids/0", "remove /process/user/additionalGids/1"}, verdict: enforce.Fixed},
+			edits: []string{"set /process/user/additionalGids [5,6]"}, verdict: enforce.Fixed},
 		{name: "high", spoil: user(specs.User{UID: 1000650000, GID: 1}), verdict: enforce.Unchanged},
 		{name: "the sandbox's", spoil: user(specs.User{UID: 65535, GID: 65535}), verdict: enforce.Unchanged},
 		{name: "low, kept", spoil: user(specs.User{UID: 999, GID: 999}), findings: []string{"nonRoot:low audit"}, verdict: enforce.Unchanged},
@@ -545,4 +545,15 @@ func TestDecideExec(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyEdits: what is asked for a hundred thousand times is not mended a hundred thousand times.
+func TestManyEdits(t *testing.T) {
+	many := func(s string) []string { return slices.Repeat([]string{s}, 100_000) }
+	runControlCases(t, []controlCase{
+		{name: "groups", spoil: func(s *specs.Spec) { s.Process.User.AdditionalGids = slices.Repeat([]uint32{0}, 100_000) },
+			findings: []string{"nonRoot:groups fix"}, edits: []string{"set /process/user/additionalGids []"}, verdict: enforce.Fixed},
+		{name: "homes", spoil: func(s *specs.Spec) { s.Process.User.UID, s.Process.Env = 0, many("HOME=/") },
+			findings: []string{"nonRoot:uid reject"}, verdict: enforce.Refused},
+	})
 }

@@ -152,12 +152,8 @@ func rootAmongGroups(gids, allow []uint32) (Finding, bool) {
 		Found: "group 0 (root) among the supplementary groups", Wanted: "no group 0",
 		Mend: `leave 0 out of "--group-add" and the image's /etc/group (Kubernetes: securityContext.supplementalGroups)`,
 	}
-	for i, gone := 0, 0; i < len(gids); i++ {
-		if gids[i] == 0 {
-			f.Edits = append(f.Edits, Edit{Op: Remove, Pointer: fmt.Sprintf("/process/user/additionalGids/%d", i-gone)})
-			gone++
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(gids), func(g uint32) bool { return g == 0 })
+	f.Edits = []Edit{{Set, "/process/user/additionalGids", others}}
 	return f, true
 }
 
