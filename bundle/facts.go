@@ -20,11 +20,13 @@ import (
 type Host struct {
 	// Sys is where sysfs is mounted.
 	Sys string
+	// UserNamespace: this is not the initial one.
+	UserNamespace bool
 }
 
 // Facts finds out what a decision about a configuration under a policy has to know of the host.
 func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, error) {
-	f := enforce.Facts{BundlePath: b.Path}
+	f := enforce.Facts{BundlePath: b.Path, UserNamespace: h.UserNamespace}
 	var paths []string
 	for _, t := range p.ReadOnlyRootfs.Tmpfs {
 		if t.CopyUp {

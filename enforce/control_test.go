@@ -167,6 +167,9 @@ func offExceptSpecification(c *policy.Controls) {
 }
 
 func TestNonRoot(t *testing.T) {
+	ids := func(inside, outside uint32) []specs.LinuxIDMapping {
+		return []specs.LinuxIDMapping{{ContainerID: inside, HostID: outside, Size: 1}}
+	}
 	user := func(u specs.User, env ...string) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Process.User, s.Process.Env = u, env }
 	}
@@ -183,6 +186,14 @@ func TestNonRoot(t *testing.T) {
 		{name: "root's group allowed", spoil: user(specs.User{UID: 20000, AdditionalGids: []uint32{0}}), policy: func(c *policy.Controls) { c.NonRoot.Groups.Allow = []uint32{0} }, verdict: enforce.Unchanged},
 		{name: "root among the groups", spoil: user(specs.User{UID: 20000, GID: 20000, AdditionalGids: []uint32{0, 5, 0, 6}}), findings: []string{"nonRoot:groups fix"},
 			edits: []string{"set /process/user/additionalGids [5,6]"}, verdict: enforce.Fixed},
+		{name: "root by the mapping", spoil: func(s *specs.Spec) { s.Linux.UIDMappings = ids(20000, 0) }, findings: []string{"nonRoot:mapping reject"}, verdict: enforce.Refused},
+		{name: "root's group by the mapping", spoil: func(s *specs.Spec) { s.Process.User.AdditionalGids, s.Linux.GIDMappings = []uint32{7}, ids(7, 0) },
+			findings: []string{"nonRoot:mapping reject"}, verdict: enforce.Refused},
+		{name: "a rootless engine's own user", spoil: func(s *specs.Spec) { s.Linux.UIDMappings = ids(20000, 0) },
+			input: func(in *enforce.Input) { in.Facts.UserNamespace = true }, verdict: enforce.Unchanged},
+		{name: "root moved to root by the mapping", spoil: func(s *specs.Spec) {
+			s.Process.User, s.Linux.UIDMappings, s.Linux.GIDMappings = specs.User{}, append(ids(0, 100000), ids(10001, 0)...), ids(10001, 5)
+		}, findings: []string{"nonRoot:mapping reject", "nonRoot:uid fix"}, verdict: enforce.Refused},
 		{name: "high", spoil: user(specs.User{UID: 1000650000, GID: 1}), verdict: enforce.Unchanged},
 		{name: "the sandbox's", spoil: user(specs.User{UID: 65535, GID: 65535}), verdict: enforce.Unchanged},
 		{name: "low, kept", spoil: user(specs.User{UID: 999, GID: 999}), findings: []string{"nonRoot:low audit"}, verdict: enforce.Unchanged},
