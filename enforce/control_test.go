@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
@@ -494,6 +495,9 @@ func TestSeccomp(t *testing.T) {
 }
 
 func TestDecideExec(t *testing.T) {
+	lift := func(name, expires string) []enforce.LiftedFinding {
+		return []enforce.LiftedFinding{{Name: name, Expires: expires}}
+	}
 	caps := func(names ...string) *specs.LinuxCapabilities {
 		return &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
 	}
@@ -533,14 +537,16 @@ func TestDecideExec(t *testing.T) {
 		{"audit", enforce.ExecSettings{Action: policy.Audit}, root, "exec:root audit;", "as asked", enforce.Unchanged},
 		{"off", enforce.ExecSettings{Action: policy.Off}, root, "", "as asked", enforce.Unchanged},
 		{"no such action", enforce.ExecSettings{Action: "x"}, root, "exec:root reject;", "as asked", enforce.Refused},
-		{"root by exception", enforce.ExecSettings{Action: policy.Fix, Lifted: []string{"exec:root"}}, everything,
+		{"root by exception", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "2026-01-02")}, everything,
 			"exec:root audit;exec:capabilities fix;exec:noNewPrivileges fix;exec:appArmor fix;", plain + `set /user {"uid":0,"gid":0};`, enforce.Fixed},
-		{"all by exception", enforce.ExecSettings{Action: policy.Reject, Lifted: []string{"exec"}}, everything,
+		{"root by exception, the day after", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "2026-01-01")}, root, "exec:root fix;", moved, enforce.Fixed},
+		{"root by exception that does not say for how long", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "")}, root, "exec:root fix;", moved, enforce.Fixed},
+		{"all by exception", enforce.ExecSettings{Action: policy.Reject, Lifted: lift("exec", "2026-01-02")}, everything,
 			"exec:root audit;exec:capabilities audit;exec:noNewPrivileges audit;exec:appArmor audit;",
 			plain + `set /user {"uid":0,"gid":0};set /capabilities {"bounding":["CAP_SYS_ADMIN","CAP_CHOWN"],"effective":["CAP_SYS_ADMIN","CAP_CHOWN"],"permitted":["CAP_SYS_ADMIN","CAP_CHOWN"]};set /noNewPrivileges false;set /apparmorProfile "";`, enforce.Unchanged},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := enforce.DecideExec(tt.settings, container, &tt.asked)
+			d := enforce.DecideExec(tt.settings, container, &tt.asked, time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
 			var findings, edits strings.Builder
 			for _, f := range d.Findings {
 				fmt.Fprintf(&findings, "%s %s;", f.Name(), f.Action)
