@@ -52,7 +52,8 @@ func checkUser(in Input) []Finding {
 		return found
 	case user.UID == 0, user.UID == nobody, user.UID < lowest && want.Low == policy.AssignLow:
 		found = append(found, assignUser(in, want))
-		if moved := found[0].Edits; len(moved) > 0 {
+		// An exception may leave the user as it is. Then its group is judged like any other's; root's own says nothing more.
+		if moved := found[0].Edits; len(moved) > 0 && (user.UID == 0 || !in.lifted("nonRoot", "uid")) {
 			user.UID, user.GID = want.Assign.UID, want.Assign.GID
 		}
 		found = append(found, rootsVolumes(in, want.Assign)...)
