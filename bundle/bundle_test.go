@@ -357,3 +357,28 @@ func TestFacts(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestNamesAreNoDevice: what is not a file is not opened. A socket can't be, so whoever tries takes it for a file that is not there.
+func TestNamesAreNoDevice(t *testing.T) {
+	b := newBundle(t, plain)
+	etc := filepath.Join(b.Path, "rootfs/etc")
+	if err := errors.Join(os.MkdirAll(etc, 0o755), unix.Mknod(filepath.Join(etc, "passwd"), unix.S_IFSOCK|0o644, 0)); err != nil {
+		t.Fatal(err)
+	}
+	p := policy.Controls{NonRoot: policy.NonRoot{Action: policy.Fix, Passwd: true}}
+	if _, err := b.Facts(readConfig(t, b), p, Host{Sys: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "/etc/passwd is not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRecordIsReadable: what start and exec could not read is not written.
+func TestRecordIsReadable(t *testing.T) {
+	b := newBundle(t, plain)
+	r := Record{Findings: []enforce.Finding{{Found: strings.Repeat("x", maxRecord)}}}
+	if err := b.WriteRecord([]byte(plain), r); err == nil || !strings.Contains(err.Error(), "for 1 findings: the configuration asks for too much") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.ReadRecord(readConfig(t, b)); !errors.Is(err, ErrNoRecord) {
+		t.Errorf("got %v, want none", err)
+	}
+}

@@ -20,11 +20,13 @@ import (
 type Host struct {
 	// Sys is where sysfs is mounted.
 	Sys string
+	// UserNamespace: this is not the initial one.
+	UserNamespace bool
 }
 
 // Facts finds out what a decision about a configuration under a policy has to know of the host.
 func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, error) {
-	f := enforce.Facts{BundlePath: b.Path}
+	f := enforce.Facts{BundlePath: b.Path, UserNamespace: h.UserNamespace}
 	var paths []string
 	for _, t := range p.ReadOnlyRootfs.Tmpfs {
 		if t.CopyUp {
@@ -144,16 +146,35 @@ const maxNames = 1 << 20
 func imageNames(root int) (*enforce.Names, error) {
 	var n enforce.Names
 	for path, text := range map[string]*string{"etc/passwd": &n.Passwd, "etc/group": &n.Group} {
-		fd, err := openInRoot(root, path, unix.O_RDONLY|unix.O_NONBLOCK)
+		at, err := openInRoot(root, path, unix.O_PATH)
 		if err != nil {
 			continue
 		}
-		f := os.NewFile(uintptr(fd), "the image's /"+path)
-		data, _, err := readRegular(f, maxNames)
-		if err := errors.Join(err, f.Close()); err != nil {
+		data, err := readImageFile(at, path)
+		if err := errors.Join(err, unix.Close(at)); err != nil {
 			return nil, err
 		}
 		*text = string(data)
 	}
 	return &n, nil
+}
+
+// readImageFile reads a file that was opened with O_PATH, which has looked at nothing yet. An image may have a device in its
+// place, and to open one is to use it: a watchdog begins to count, a tape rewinds.
+func readImageFile(at int, path string) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("the image's /%s is not a regular file", path)
+	}
+	name := "the image's /" + path
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	data, _, err := readRegular(f, maxNames)
+	return data, errors.Join(err, f.Close())
 }

@@ -8,10 +8,12 @@ import (
 
 // appArmor: the process is confined by an AppArmor profile.
 //
-// The profile that the engine names is kept. None, and "unconfined", are the finding; the policy's profile comes in their
-// place if it is loaded. If it is not, "unconfined" is refused, because somebody asked for it; an engine that names none
-// (ctr, or Docker's and Podman's on a host that they see no AppArmor on) is only recorded. A kernel without AppArmor confines
-// nobody, whatever config.json says: recorded, or refused if the policy wants that.
+// The profile that the engine names is kept if the kernel has it in enforce mode. By its name alone it says nothing: the kernel
+// takes "unconfined " and "unconfined//&unconfined" for unconfined too, complain mode only logs, and distributions load
+// profiles for programs (Ubuntu: crun, podman, chrome) that are in unconfined mode and confine nobody. All these are the
+// finding; the policy's profile comes in their place if it is loaded. If it is not, they are refused, because somebody asked
+// for them; an engine that names none (ctr, or Docker's and Podman's on a host that they see no AppArmor on) is only recorded.
+// A kernel without AppArmor confines nobody, whatever config.json says: recorded, or refused if the policy wants that.
 //
 // Docker: --security-opt apparmor=PROFILE; Kubernetes: securityContext.appArmorProfile.
 func appArmor() Control {
@@ -30,9 +32,14 @@ func checkAppArmor(in Input) []Finding {
 		Found: "no AppArmor profile", Wanted: "the profile " + want.Profile,
 		Mend: `drop "--security-opt apparmor=unconfined" (Kubernetes: securityContext.appArmorProfile.type: RuntimeDefault)`,
 	}
-	unconfined := process(in.Spec).ApparmorProfile == "unconfined"
-	if unconfined {
+	label := process(in.Spec).ApparmorProfile
+	switch label {
+	case "": // none to runc too (libcontainer/apparmor, ApplyProfile)
+	case "unconfined":
 		f.Found = "an unconfined process"
+	default:
+		f.Found = fmt.Sprintf("the AppArmor profile %q, which is not loaded in enforce mode", label)
+		f.Mend = "load that profile in enforce mode, or name another (Docker: --security-opt apparmor=PROFILE; Kubernetes: securityContext.appArmorProfile)"
 	}
 	switch {
 	case !in.Facts.AppArmor.Enabled:
@@ -42,19 +49,16 @@ func checkAppArmor(in Input) []Finding {
 		if want.IfUnavailable == policy.SkipUnavailable {
 			f.Action = policy.Audit
 		}
-	case confined(process(in.Spec).ApparmorProfile):
+	case in.Facts.AppArmor.Loaded[label]:
 		return nil
 	case in.Facts.AppArmor.Loaded[want.Profile]:
 		f.Edits = []Edit{{Set, "/process/apparmorProfile", want.Profile}}
 	default:
 		f.Wanted += ", which is not loaded"
 		f.Mend += fmt.Sprintf(", or load %s (apparmor_parser -r)", want.Profile)
-		if !unconfined {
+		if label == "" {
 			f.Detail, f.Action = "none", policy.Audit
 		}
 	}
 	return []Finding{f}
 }
-
-// confined: runc takes an empty label for none (libcontainer/apparmor, ApplyProfile).
-func confined(label string) bool { return label != "" && label != "unconfined" }

@@ -44,6 +44,8 @@ type Facts struct {
 	Owners map[string]Owner
 	// Names are the image's files of users and groups. Nil: it has none, or nobody wants to know.
 	Names *Names
+	// UserNamespace: the host itself is in a user namespace, as a rootless engine is.
+	UserNamespace bool
 	// BundlePath is the bundle's folder, where the files of a decision are put.
 	BundlePath string
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
@@ -46,7 +47,7 @@ func clean(t *testing.T) *specs.Spec {
 func facts() enforce.Facts {
 	return enforce.Facts{
 		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
-		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true}},
+		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true, "docker-default": true}},
 		Names:    &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
 		Owners:   map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
 	}
@@ -167,6 +168,9 @@ func offExceptSpecification(c *policy.Controls) {
 }
 
 func TestNonRoot(t *testing.T) {
+	ids := func(inside, outside uint32) []specs.LinuxIDMapping {
+		return []specs.LinuxIDMapping{{ContainerID: inside, HostID: outside, Size: 1}}
+	}
 	user := func(u specs.User, env ...string) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Process.User, s.Process.Env = u, env }
 	}
@@ -180,9 +184,20 @@ func TestNonRoot(t *testing.T) {
 		{name: "root with a home of its own", spoil: user(specs.User{}, "HOME=/srv"), findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
 		{name: "nobody", spoil: user(specs.User{UID: 65534, GID: 65534}, "HOME=/srv"), findings: []string{"nonRoot:uid fix"}, edits: []string{uid, gid}, verdict: enforce.Fixed},
 		{name: "root's group", spoil: user(specs.User{UID: 20000}, "HOME=/"), findings: []string{"nonRoot:gid fix"}, edits: []string{gid}, verdict: enforce.Fixed},
+		{name: "nobody by exception, in root's group", spoil: user(specs.User{UID: 65534}), findings: []string{"nonRoot:gid fix", "nonRoot:uid audit"},
+			input: func(in *enforce.Input) { in.Policy.Exceptions = []policy.Exception{{Allow: []string{"nonRoot:uid"}}} },
+			edits: []string{gid}, verdict: enforce.Fixed},
 		{name: "root's group allowed", spoil: user(specs.User{UID: 20000, AdditionalGids: []uint32{0}}), policy: func(c *policy.Controls) { c.NonRoot.Groups.Allow = []uint32{0} }, verdict: enforce.Unchanged},
 		{name: "root among the groups", spoil: user(specs.User{UID: 20000, GID: 20000, AdditionalGids: []uint32{0, 5, 0, 6}}), findings: []string{"nonRoot:groups fix"},
-			edits: []string{"remove /process/user/additionalGids/0", "remove /process/user/additionalGids/1"}, verdict: enforce.Fixed},
+			edits: []string{"set /process/user/additionalGids [5,6]"}, verdict: enforce.Fixed},
+		{name: "root by the mapping", spoil: func(s *specs.Spec) { s.Linux.UIDMappings = ids(20000, 0) }, findings: []string{"nonRoot:mapping reject"}, verdict: enforce.Refused},
+		{name: "root's group by the mapping", spoil: func(s *specs.Spec) { s.Process.User.AdditionalGids, s.Linux.GIDMappings = []uint32{7}, ids(7, 0) },
+			findings: []string{"nonRoot:mapping reject"}, verdict: enforce.Refused},
+		{name: "a rootless engine's own user", spoil: func(s *specs.Spec) { s.Linux.UIDMappings = ids(20000, 0) },
+			input: func(in *enforce.Input) { in.Facts.UserNamespace = true }, verdict: enforce.Unchanged},
+		{name: "root moved to root by the mapping", spoil: func(s *specs.Spec) {
+			s.Process.User, s.Linux.UIDMappings, s.Linux.GIDMappings = specs.User{}, append(ids(0, 100000), ids(10001, 0)...), ids(10001, 5)
+		}, findings: []string{"nonRoot:mapping reject", "nonRoot:uid fix"}, verdict: enforce.Refused},
 		{name: "high", spoil: user(specs.User{UID: 1000650000, GID: 1}), verdict: enforce.Unchanged},
 		{name: "the sandbox's", spoil: user(specs.User{UID: 65535, GID: 65535}), verdict: enforce.Unchanged},
 		{name: "low, kept", spoil: user(specs.User{UID: 999, GID: 999}), findings: []string{"nonRoot:low audit"}, verdict: enforce.Unchanged},
@@ -245,7 +260,12 @@ func TestAppArmor(t *testing.T) {
 	runControlCases(t, []controlCase{
 		{name: "none", spoil: label(""), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
 		{name: "unconfined", spoil: label("unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "another is kept", spoil: label("site"), verdict: enforce.Unchanged},
+		{name: "another is kept", spoil: label("docker-default"), verdict: enforce.Unchanged},
+		{name: "the kernel trims it", spoil: label("unconfined "), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "a stack of nothing", spoil: label("unconfined//&unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "in complain or unconfined mode", spoil: label("crun"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "in complain or unconfined mode, and nothing loaded", spoil: label("crun"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
+			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
 		{name: "unconfined, and nothing loaded", spoil: label("unconfined"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
 			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
 		{name: "none, and nothing loaded", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" }, findings: []string{"appArmor:none audit"}, verdict: enforce.Unchanged},
@@ -386,7 +406,14 @@ func TestProcMounts(t *testing.T) {
 			s.Linux.MaskedPaths = append(slices.Delete(s.Linux.MaskedPaths, 3, 5), "/proc/own")
 		}, findings: []string{"procMounts:maskedPaths fix"},
 			edits: []string{`insert /linux/maskedPaths/11 "/proc/kcore"`, `insert /linux/maskedPaths/12 "/proc/keys"`}, verdict: enforce.Fixed},
-		{name: "another spelling", spoil: func(s *specs.Spec) { s.Linux.MaskedPaths[3] = "/proc//kcore/" }, verdict: enforce.Unchanged},
+		{name: "by way of a folder that may not exist", spoil: func(s *specs.Spec) {
+			s.Linux.MaskedPaths[3], s.Linux.ReadonlyPaths[3] = "/nowhere/../proc/kcore", "/nowhere/../proc/sys"
+		}, findings: []string{"procMounts:maskedPaths fix", "procMounts:readonlyPaths fix"},
+			edits: []string{`insert /linux/maskedPaths/12 "/proc/kcore"`, `insert /linux/readonlyPaths/5 "/proc/sys"`}, verdict: enforce.Fixed},
+		{name: "proc and sysfs elsewhere", spoil: func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/run/p", Type: "proc"}, specs.Mount{Destination: "/sys", Type: "sysfs"},
+				specs.Mount{Destination: "/sys/", Type: "sysfs"}, specs.Mount{Destination: "/link/../proc", Type: "proc"})
+		}, findings: []string{"procMounts:/run/p reject", "procMounts:/sys/ reject", "procMounts:/link/../proc reject"}, verdict: enforce.Refused},
 		{name: "masked is more than read-only", spoil: func(s *specs.Spec) {
 			s.Linux.ReadonlyPaths = s.Linux.ReadonlyPaths[:4]
 			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/proc/sysrq-trigger")
@@ -441,6 +468,14 @@ func TestSeccomp(t *testing.T) {
 		{name: "flag", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagSpecAllow}}), findings: []string{"seccomp:flags reject"}, verdict: enforce.Refused},
 		{name: "any, and allow by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}), policy: anyProfile, verdict: enforce.Unchanged},
 		{name: "any, and beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("mount"))}), policy: anyProfile, verdict: enforce.Unchanged},
+		{name: "any, allow by default, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/run/a"}), policy: anyProfile,
+			findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
+		{name: "any, allow by default, and a notify agent", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActNotify})}), policy: anyProfile,
+			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
+		{name: "any, allow by default, and no mitigation", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagSpecAllow}}), policy: anyProfile,
+			findings: []string{"seccomp:flags reject"}, verdict: enforce.Refused},
+		{name: "any, and a notify agent by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActNotify}), policy: anyProfile,
+			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
 		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
 	})
@@ -463,6 +498,9 @@ func TestSeccomp(t *testing.T) {
 }
 
 func TestDecideExec(t *testing.T) {
+	lift := func(name, expires string) []enforce.LiftedFinding {
+		return []enforce.LiftedFinding{{Name: name, Expires: expires}}
+	}
 	caps := func(names ...string) *specs.LinuxCapabilities {
 		return &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
 	}
@@ -502,14 +540,16 @@ func TestDecideExec(t *testing.T) {
 		{"audit", enforce.ExecSettings{Action: policy.Audit}, root, "exec:root audit;", "as asked", enforce.Unchanged},
 		{"off", enforce.ExecSettings{Action: policy.Off}, root, "", "as asked", enforce.Unchanged},
 		{"no such action", enforce.ExecSettings{Action: "x"}, root, "exec:root reject;", "as asked", enforce.Refused},
-		{"root by exception", enforce.ExecSettings{Action: policy.Fix, Lifted: []string{"exec:root"}}, everything,
+		{"root by exception", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "2026-01-02")}, everything,
 			"exec:root audit;exec:capabilities fix;exec:noNewPrivileges fix;exec:appArmor fix;", plain + `set /user {"uid":0,"gid":0};`, enforce.Fixed},
-		{"all by exception", enforce.ExecSettings{Action: policy.Reject, Lifted: []string{"exec"}}, everything,
+		{"root by exception, the day after", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "2026-01-01")}, root, "exec:root fix;", moved, enforce.Fixed},
+		{"root by exception that does not say for how long", enforce.ExecSettings{Action: policy.Fix, Lifted: lift("exec:root", "")}, root, "exec:root fix;", moved, enforce.Fixed},
+		{"all by exception", enforce.ExecSettings{Action: policy.Reject, Lifted: lift("exec", "2026-01-02")}, everything,
 			"exec:root audit;exec:capabilities audit;exec:noNewPrivileges audit;exec:appArmor audit;",
 			plain + `set /user {"uid":0,"gid":0};set /capabilities {"bounding":["CAP_SYS_ADMIN","CAP_CHOWN"],"effective":["CAP_SYS_ADMIN","CAP_CHOWN"],"permitted":["CAP_SYS_ADMIN","CAP_CHOWN"]};set /noNewPrivileges false;set /apparmorProfile "";`, enforce.Unchanged},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := enforce.DecideExec(tt.settings, container, &tt.asked)
+			d := enforce.DecideExec(tt.settings, container, &tt.asked, time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC))
 			var findings, edits strings.Builder
 			for _, f := range d.Findings {
 				fmt.Fprintf(&findings, "%s %s;", f.Name(), f.Action)
@@ -525,4 +565,15 @@ func TestDecideExec(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyEdits: what is asked for a hundred thousand times is not mended a hundred thousand times.
+func TestManyEdits(t *testing.T) {
+	many := func(s string) []string { return slices.Repeat([]string{s}, 100_000) }
+	runControlCases(t, []controlCase{
+		{name: "groups", spoil: func(s *specs.Spec) { s.Process.User.AdditionalGids = slices.Repeat([]uint32{0}, 100_000) },
+			findings: []string{"nonRoot:groups fix"}, edits: []string{"set /process/user/additionalGids []"}, verdict: enforce.Fixed},
+		{name: "homes", spoil: func(s *specs.Spec) { s.Process.User.UID, s.Process.Env = 0, many("HOME=/") },
+			findings: []string{"nonRoot:uid reject"}, verdict: enforce.Refused},
+	})
 }

@@ -8,6 +8,10 @@ import (
 	"runclamp/enforce/policy"
 )
 
+// maxEdits is the most that one finding may take to mend. Each edit copies the list that it is in, so a configuration that asks
+// for very many would keep the host busy for hours. What engines send takes a few dozen.
+const maxEdits = 500
+
 // Decide holds a configuration against a policy. It always comes to a verdict, and finds all there is to find at once.
 // in.Spec is not changed.
 func Decide(in Input) Decision { return decide(in, Controls()) }
@@ -23,6 +27,10 @@ func decide(in Input, controls []Control) Decision {
 		found := c.Check(in)
 		for i := range found {
 			found[i].Control = c.Name
+			if len(found[i].Edits) > maxEdits {
+				found[i].Wanted += fmt.Sprintf(" (which takes %d edits, and at most %d are made)", len(found[i].Edits), maxEdits)
+				found[i].Edits = nil
+			}
 			found[i].Action = settle(action, found[i])
 		}
 		lift(found, in.lifted)

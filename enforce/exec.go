@@ -3,6 +3,7 @@ package enforce
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"runclamp/enforce/policy"
 
@@ -16,8 +17,16 @@ const execControl = "exec"
 // a policy that can't be read stops no probe and no health check.
 type ExecSettings struct {
 	Action policy.Action `json:"action"`
-	// Lifted are the findings that an exception lifts: "exec", "exec:root".
-	Lifted []string `json:"lifted,omitempty"`
+	// Lifted are the findings that an exception lifts.
+	Lifted []LiftedFinding `json:"lifted,omitempty"`
+}
+
+// LiftedFinding is a finding that an exception lifts: "exec", "exec:root". A container may outlive the exception, so what is
+// kept with it says for how long.
+type LiftedFinding struct {
+	Name string `json:"name"`
+	// Expires is the last day that it holds, in UTC.
+	Expires string `json:"expires"`
 }
 
 // NewExecSettings are those of a policy.
@@ -26,7 +35,7 @@ func NewExecSettings(p policy.Policy) ExecSettings {
 	for _, e := range p.Exceptions {
 		for _, name := range e.Allow {
 			if control, _, _ := strings.Cut(name, ":"); control == execControl {
-				s.Lifted = append(s.Lifted, name)
+				s.Lifted = append(s.Lifted, LiftedFinding{name, e.Expires})
 			}
 		}
 	}
@@ -54,13 +63,15 @@ func (d ExecDecision) Refusal(source string) string {
 //
 // That is more than clamping what was asked: a process.json inherits next to nothing (runc: no user means UID 0, no
 // AppArmor profile means unconfined), so what the caller leaves out must come from the container as well.
-func DecideExec(s ExecSettings, container, asked *specs.Process) ExecDecision {
+func DecideExec(s ExecSettings, container, asked *specs.Process, now time.Time) ExecDecision {
 	d := ExecDecision{Verdict: Unchanged}
 	if s.Action == policy.Off {
 		return d
 	}
 	lifted := func(f Finding) bool {
-		return slices.Contains(s.Lifted, execControl) || slices.Contains(s.Lifted, f.Name())
+		return slices.ContainsFunc(s.Lifted, func(l LiftedFinding) bool {
+			return (l.Name == execControl || l.Name == f.Name()) && !policy.Exception{Expires: l.Expires}.Expired(now)
+		})
 	}
 	given := map[string]bool{}
 	for _, f := range beyondContainer(container, asked) {

@@ -2,17 +2,19 @@ package enforce
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
 	"runclamp/enforce/policy"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // procMounts: the files of /proc and /sys that tell about the host, or change it, are masked or read-only.
 //
 // The lists are those that Docker and containerd send unless they are told not to. What a configuration lacks of them is
-// added; what it has beyond them stays.
+// added; what it has beyond them stays. They name files below /proc and /sys, so proc and sysfs mounted anywhere else as well
+// would show all of them again, and that can't be mended.
 //
 // Docker: --security-opt systempaths=unconfined takes them away; Kubernetes: securityContext.procMount: Unmasked.
 func procMounts() Control {
@@ -29,7 +31,7 @@ func procMounts() Control {
 			if f, ok := lacking("readonlyPaths", readonly, standardReadonly(), masked); ok {
 				found = append(found, f)
 			}
-			return found
+			return append(found, elsewhere(in.Spec.Mounts)...)
 		},
 	}
 }
@@ -57,18 +59,42 @@ func standardReadonly() []string {
 	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 }
 
+// elsewhere are the mounts of proc and sysfs that the lists do not reach.
+func elsewhere(mounts []specs.Mount) []Finding {
+	var found []Finding
+	for i, m := range mounts {
+		var place string
+		switch m.Type {
+		case "proc":
+			place = "/proc"
+		case "sysfs":
+			place = "/sys"
+		}
+		// As it stands: /link/../proc is where the image's link leads.
+		if place == "" || m.Destination == place {
+			continue
+		}
+		found = append(found, Finding{
+			Detail: m.Destination, Pointer: fmt.Sprintf("/mounts/%d/destination", i),
+			Found: fmt.Sprintf("%s at %s, where nothing of it is masked", m.Type, m.Destination), Wanted: "it at " + place + " only",
+			Mend: "leave this mount out",
+		})
+	}
+	return found
+}
+
 // lacking is the finding that a list does not have all of the standard one. A path in instead serves as well.
+//
+// Paths are compared as they stand. runc gives them to the kernel like that and passes over those that do not exist, so
+// /nowhere/../proc/kcore masks nothing.
 func lacking(field string, have, standard, instead []string) (Finding, bool) {
 	f := Finding{
 		Detail: field, Pointer: "/linux/" + field,
 		Mend: `drop "--security-opt systempaths=unconfined" (Kubernetes: securityContext.procMount)`,
 	}
-	has := func(list []string, p string) bool {
-		return slices.ContainsFunc(list, func(h string) bool { return path.Clean(h) == p })
-	}
 	var lack []string
 	for _, p := range standard {
-		if !has(have, p) && !has(instead, p) {
+		if !slices.Contains(have, p) && !slices.Contains(instead, p) {
 			f.Edits = append(f.Edits, Edit{Insert, fmt.Sprintf("/linux/%s/%d", field, len(have)+len(lack)), p})
 			lack = append(lack, p)
 		}

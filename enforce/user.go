@@ -28,7 +28,7 @@ const (
 func nonRoot() Control {
 	return Control{
 		Name:   "nonRoot",
-		Fields: []string{"/process/user/uid", "/process/user/gid", "/process/user/additionalGids"},
+		Fields: []string{"/process/user/uid", "/process/user/gid", "/process/user/additionalGids", "/linux/uidMappings", "/linux/gidMappings"},
 		Action: func(c policy.Controls) policy.Action { return c.NonRoot.Action },
 		Check:  checkUser,
 	}
@@ -52,8 +52,9 @@ func checkUser(in Input) []Finding {
 		return found
 	case user.UID == 0, user.UID == nobody, user.UID < lowest && want.Low == policy.AssignLow:
 		found = append(found, assignUser(in, want))
-		if moved := found[0].Edits; len(moved) > 0 {
-			user.GID = want.Assign.GID
+		// An exception may leave the user as it is. Then its group is judged like any other's; root's own says nothing more.
+		if moved := found[0].Edits; len(moved) > 0 && (user.UID == 0 || !in.lifted("nonRoot", "uid")) {
+			user.UID, user.GID = want.Assign.UID, want.Assign.GID
 		}
 		found = append(found, rootsVolumes(in, want.Assign)...)
 	case user.UID < lowest && want.Low == policy.RejectLow:
@@ -76,7 +77,37 @@ func checkUser(in Input) []Finding {
 	if f, ok := rootAmongGroups(user.AdditionalGids, want.Groups.Allow); ok {
 		found = append(found, f)
 	}
+	if f, ok := rootByMapping(in, user); ok {
+		found = append(found, f)
+	}
 	return found
+}
+
+// rootByMapping: what is another user's ID in the container is root's on the host (podman run --uidmap 10001:0:1). A rootless
+// engine's own 0 is the user that it runs as, and no root.
+func rootByMapping(in Input, user specs.User) (Finding, bool) {
+	f := Finding{
+		Detail: "mapping", Wanted: "IDs that are nobody's on the host",
+		Mend: `leave out the mapping to 0: "--uidmap", "--gidmap"`,
+	}
+	uids, gids := linux(in.Spec).UIDMappings, linux(in.Spec).GIDMappings
+	switch {
+	case in.Facts.UserNamespace:
+		return f, false
+	case isHostsRoot(uids, user.UID):
+		f.Pointer, f.Found = "/linux/uidMappings", fmt.Sprintf("UID %d, which is root on the host", user.UID)
+	case slices.ContainsFunc(append([]uint32{user.GID}, user.AdditionalGids...), func(g uint32) bool { return isHostsRoot(gids, g) }):
+		f.Pointer, f.Found = "/linux/gidMappings", "a group that is root's on the host"
+	default:
+		return f, false
+	}
+	return f, true
+}
+
+func isHostsRoot(m []specs.LinuxIDMapping, id uint32) bool {
+	return id != 0 && slices.ContainsFunc(m, func(r specs.LinuxIDMapping) bool {
+		return r.HostID == 0 && id == r.ContainerID && r.Size > 0
+	})
 }
 
 func assignUser(in Input, want policy.NonRoot) Finding {
@@ -152,12 +183,8 @@ func rootAmongGroups(gids, allow []uint32) (Finding, bool) {
 		Found: "group 0 (root) among the supplementary groups", Wanted: "no group 0",
 		Mend: `leave 0 out of "--group-add" and the image's /etc/group (Kubernetes: securityContext.supplementalGroups)`,
 	}
-	for i, gone := 0, 0; i < len(gids); i++ {
-		if gids[i] == 0 {
-			f.Edits = append(f.Edits, Edit{Op: Remove, Pointer: fmt.Sprintf("/process/user/additionalGids/%d", i-gone)})
-			gone++
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(gids), func(g uint32) bool { return g == 0 })
+	f.Edits = []Edit{{Set, "/process/user/additionalGids", others}}
 	return f, true
 }
 

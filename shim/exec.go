@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"runclamp/bundle"
 	"runclamp/enforce"
@@ -33,7 +34,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 	e.Delegate = d.path
 	var held []byte
 	if err == nil {
-		held, err = holdExec(inv, c, &e)
+		held, err = holdExec(inv, c, r.Now(), &e)
 	}
 	if err := r.conclude(g, e, err); err != nil {
 		return err
@@ -53,7 +54,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 }
 
 // holdExec decides about an exec. It gives the process to hand over, or none if it is to be what was asked.
-func holdExec(inv Invocation, c container, e *entry) ([]byte, error) {
+func holdExec(inv Invocation, c container, now time.Time, e *entry) ([]byte, error) {
 	raw := c.config.Member("process")
 	container := c.config.Spec.Process
 	if container == nil {
@@ -71,7 +72,7 @@ func holdExec(inv Invocation, c container, e *entry) ([]byte, error) {
 	if c.record != nil {
 		settings, source = c.record.Exec, c.record.Source
 	}
-	d := enforce.DecideExec(settings, container, asked)
+	d := enforce.DecideExec(settings, container, asked, now)
 	e.Verdict, e.Findings = d.Verdict, append(e.Findings, d.Findings...)
 	switch {
 	case d.Verdict == enforce.Refused:

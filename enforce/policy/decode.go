@@ -298,6 +298,10 @@ func (d *decoder) match(n *yaml.Node, to *Match, tag reflect.StructTag) {
 			}
 		}
 	}
+	if _, ok := m["namespace"]; !ok && len(kubernetes) > 0 && tag.Get("match") == "facts" && !d.trustNames {
+		key := kubernetes[0].key
+		d.fail(key, "match: %q alone is chosen by whoever writes the pod, in any namespace; name the namespace as well", key.Value)
+	}
 	*to = m
 }
 

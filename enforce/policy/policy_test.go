@@ -430,6 +430,7 @@ func TestErrors(t *testing.T) {
 		{rule("{label.*: b}"), `5:11: match: "label.*": write the whole key of the label`},
 		{rule("{engine: docker, namespace: a}"), `5:27: match: "namespace" is known under kubernetes only, and engine matches docker as well`},
 		{rule("{engine: '*', pod: a}"), `5:24: match: "pod" is known under kubernetes only, and engine matches docker as well`},
+		{rule("{engine: kubernetes, pod: a, container: b}"), `5:31: match: "pod" alone is chosen by whoever writes the pod, in any namespace; name the namespace`},
 		{rule("{nampespace: a}"), `5:11: match: unknown key "nampespace"; did you mean "namespace"?`},
 		{head + "rules:\n- match: {engine: docker}\n", `3:3: rules: "controls" is missing: a rule is a match and the controls for it; 3:3: rules: "name" is missing`},
 		{head + "rules:\n- {name: '', match: {engine: docker}, controls: {}}\n", "3:10: name: an empty name"},

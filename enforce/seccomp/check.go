@@ -17,13 +17,14 @@ type Problem struct {
 	Found, Wanted string
 }
 
-// Check looks for what can't be narrowed and must not be let through: nil if there is none.
+// Check looks for what can't be narrowed and must not be let through: nil if there is none. The default action comes last,
+// because a policy may be content with any, and with none of the others.
 func Check(p *specs.LinuxSeccomp) *Problem {
-	if !knownAction(p.DefaultAction) {
+	switch {
+	case p.DefaultAction == specs.ActNotify:
+		return &Problem{"notify", "/defaultAction", "system calls that a notify agent decides about", "SCMP_ACT_ERRNO"}
+	case !knownAction(p.DefaultAction):
 		return &Problem{"action", "/defaultAction", fmt.Sprintf("default action %q, which is none of seccomp's", p.DefaultAction), "SCMP_ACT_ERRNO"}
-	}
-	if executes(p.DefaultAction) {
-		return &Problem{"default", "/defaultAction", fmt.Sprintf("a profile that lets through by default (%s)", p.DefaultAction), "a profile that denies by default (SCMP_ACT_ERRNO)"}
 	}
 	if p.ListenerPath != "" || p.ListenerMetadata != "" {
 		return &Problem{"listener", "/listenerPath", fmt.Sprintf("a seccomp listener at %q, which can let any system call through", p.ListenerPath), "no listener"}
@@ -41,6 +42,9 @@ func Check(p *specs.LinuxSeccomp) *Problem {
 		case !knownAction(s.Action):
 			return &Problem{"action", field, fmt.Sprintf("action %q, which is none of seccomp's", s.Action), "SCMP_ACT_ERRNO or SCMP_ACT_ALLOW"}
 		}
+	}
+	if executes(p.DefaultAction) {
+		return &Problem{"default", "/defaultAction", fmt.Sprintf("a profile that lets through by default (%s)", p.DefaultAction), "a profile that denies by default (SCMP_ACT_ERRNO)"}
 	}
 	return nil
 }
