@@ -197,6 +197,8 @@ func writeLine(fd int, line []byte) error {
 	}
 	n, err := unix.Write(fd, line)
 	if err == nil && n < len(line) {
+		// The disk is full. The next line, if there is room again, must not be joined to what stands there now.
+		_, _ = unix.Write(fd, []byte("\n"))
 		err = io.ErrShortWrite
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 	"runclamp/enforce/policy"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // maxProcess is the most that a process.json may have. Its largest part are the arguments and the environment.
@@ -163,9 +164,13 @@ func withCapabilities(own *specs.LinuxCapabilities, added []string) *specs.Linux
 }
 
 func readProcess(path string) (*specs.Process, error) {
-	f, err := os.Open(path)
+	// What can be read only once would be empty for the delegate, if it is to get what was asked.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("process.json: %w", err)
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("process.json: %s is not a regular file: write the process to one", path), err, f.Close())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxProcess+1))
 	if err := errors.Join(err, f.Close()); err != nil {

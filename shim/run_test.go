@@ -321,6 +321,7 @@ func TestExec(t *testing.T) {
 	l.mustRefuse(t, `both -p and a command ("id")`, "exec", "-p", asked, "c1", "id")
 	l.mustRefuse(t, "there is no command to run", "exec", "c1")
 	l.mustRefuse(t, "process.json: open /no/such", "exec", "-p", "/no/such", "c1")
+	l.mustRefuse(t, "/dev/null is not a regular file: write the process to one", "exec", "-p", "/dev/null", "c1")
 	l.mustRefuse(t, `--preserve-fds is "-1"`, "exec", "--preserve-fds", "-1", "c1", "id")
 	for text, want := range map[string]string{
 		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "cannot unmarshal",
