@@ -184,54 +184,31 @@ func systemCalls(t *testing.T, runclamp string, create []string) map[string]int 
 	return calls
 }
 
-// TestKilledAtAnyMoment kills runclamp at every system call of a create in turn. The configuration is then the engine's or the
-// clamped one, whole; and a create afterwards works and leaves nothing else behind.
-func TestKilledAtAnyMoment(t *testing.T) {
-	d := firstDocker(t)
-	dir := filepath.Join(d.dir, "killed")
-	root := filepath.Join(dir, "root")
-	bundle := writeBundle(t, dir, d.exampleConfig(t))
-	config := filepath.Join(bundle, "config.json")
-	asked, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	create := []string{"--root", root, "create", "--bundle", bundle, "killed"}
-
-	// A delegate that does nothing: what comes after the hand-over is not what is to be killed here.
-	nothing := filepath.Join(dir, "nothing")
+// killAtEach runs a command of runclamp's as often as it makes system calls, and kills it at each in turn. Behind it stands a
+// delegate that does nothing: what comes after the hand-over is not what is to be killed. before and after are called around
+// each; it gives how often it was killed.
+func killAtEach(t *testing.T, d *docker, args []string, before func() error, after func(call string, n int)) (kills int) {
+	t.Helper()
+	nothing := filepath.Join(d.dir, "nothing")
 	link := filepath.Join(d.conf, "delegate")
 	if err := errors.Join(run("install", "-m", "0755", "/bin/true", nothing), os.Remove(link), os.Symlink(nothing, link)); err != nil {
 		t.Fatal(err)
 	}
-	restore := func() error { return errors.Join(os.Remove(link), os.Symlink(d.runc, link)) }
-	restored := false
 	defer func() {
-		if !restored {
-			if err := restore(); err != nil {
-				t.Error(err)
-			}
+		if err := errors.Join(os.Remove(link), os.Symlink(d.runc, link)); err != nil {
+			t.Error(err)
 		}
 	}()
-	if err := run(d.runclamp, create...); err != nil {
+	if err := before(); err != nil {
 		t.Fatal(err)
 	}
-	clamped, err := os.ReadFile(config)
-	if err != nil || bytes.Equal(asked, clamped) {
-		t.Fatalf("nothing was clamped: %v", err)
-	}
-	if err := os.WriteFile(config, asked, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	outcomes := map[string]int{}
-	for call, times := range systemCalls(t, d.runclamp, create) {
+	for call, times := range systemCalls(t, d.runclamp, args) {
 		for n := 1; n <= times; n++ {
-			if err := os.WriteFile(config, asked, 0o600); err != nil {
+			if err := before(); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
-				"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), d.runclamp}, create...)...)
+				"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), d.runclamp}, args...)...)
 			cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 			out, err := output(cmd)
 			var exit *exec.ExitError
@@ -239,32 +216,88 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if err != nil && !killed {
 				t.Fatalf("%s %d: %v: %s", call, n, err, out)
 			}
-			after, err := os.ReadFile(config)
-			switch {
-			case err != nil:
-				t.Fatalf("%s %d: %v", call, n, err)
-			case bytes.Equal(after, asked):
-				outcomes["asked"]++
-			case bytes.Equal(after, clamped):
-				outcomes["clamped"]++
-			default:
-				t.Fatalf("%s %d: half a configuration: %s", call, n, after)
+			if killed {
+				kills++
 			}
+			after(call, n)
 		}
 	}
-	t.Logf("killed %v", outcomes)
-	if outcomes["asked"] < 50 || outcomes["clamped"] < 3 {
-		t.Errorf("not killed often enough to say anything: %v", outcomes)
-	}
+	return kills
+}
 
-	restored = true
-	if err := errors.Join(restore(), os.WriteFile(config, asked, 0o600)); err != nil {
+// TestKilledAtAnyMoment kills runclamp at every system call of a create, and of an exec. The configuration is then the engine's or
+// the clamped one, whole; an exec leaves nothing at all; and both work afterwards.
+func TestKilledAtAnyMoment(t *testing.T) {
+	d := firstDocker(t)
+	dir := filepath.Join(d.dir, "killed")
+	root := filepath.Join(dir, "root")
+	spec := d.exampleConfig(t)
+	spec.Process.Args = []string{"/bin/sleep", "1000"}
+	bundle := writeBundle(t, dir, spec)
+	config := filepath.Join(bundle, "config.json")
+	asked, err := os.ReadFile(config)
+	if err != nil {
 		t.Fatal(err)
+	}
+	ask := func() error { return os.WriteFile(config, asked, 0o600) }
+	create := []string{"--root", root, "create", "--bundle", bundle, "killed"}
+	remove := func() {
+		if err := run(d.runc, "--root", root, "delete", "--force", "killed"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := run(d.runclamp, create...); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(d.runc, "--root", root, "delete", "--force", "killed"); err != nil {
+	remove()
+	clamped, err := os.ReadFile(config)
+	if err != nil || bytes.Equal(asked, clamped) {
+		t.Fatalf("nothing was clamped: %v", err)
+	}
+
+	outcomes := map[string]int{}
+	kills := killAtEach(t, d, create, ask, func(call string, n int) {
+		after, err := os.ReadFile(config)
+		switch {
+		case err != nil:
+			t.Fatalf("%s %d: %v", call, n, err)
+		case bytes.Equal(after, asked):
+			outcomes["asked"]++
+		case bytes.Equal(after, clamped):
+			outcomes["clamped"]++
+		default:
+			t.Fatalf("%s %d: half a configuration: %s", call, n, after)
+		}
+	})
+	t.Logf("create: killed %d times, found %v", kills, outcomes)
+	if outcomes["asked"] < 50 || outcomes["clamped"] < 3 {
+		t.Errorf("not killed often enough to say anything: %v", outcomes)
+	}
+
+	// Afterwards both work, and the bundle has nothing more than after a create that went well.
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(run(d.runclamp, create...), run(d.runclamp, "--root", root, "start", "killed")); err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	process := filepath.Join(dir, "process.json")
+	if err := os.WriteFile(process, []byte(`{"user":{"uid":0,"gid":0},"args":["/bin/true"],"cwd":"/"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exec := []string{"--root", root, "exec", "--process", process, "killed"}
+	whole := listing(t, bundle)
+	kills = killAtEach(t, d, exec, func() error { return nil }, func(call string, n int) {
+		if after := listing(t, bundle); after != whole {
+			t.Fatalf("%s %d: the bundle was\n%s\nand is\n%s", call, n, whole, after)
+		}
+	})
+	t.Logf("exec: killed %d times", kills)
+	if kills < 50 {
+		t.Errorf("not killed often enough to say anything: %d", kills)
+	}
+	if err := run(d.runclamp, exec...); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(bundle)
