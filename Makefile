@@ -15,7 +15,7 @@ build = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSI
 TOOLS := $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint unit fuzz e2e demo bench install uninstall clean help setup lab FORCE
+.PHONY: build test lint unit fuzz e2e demo bench soak install uninstall clean help setup lab FORCE
 
 build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
 
@@ -64,6 +64,9 @@ demo: lab ## what an attacker can do under Docker's defaults and under runclamp;
 
 bench: lab ## bare runc against runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
+
+soak: lab ## 2,000 containers, and what is left of them; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe
 
 install: build ## into $(PREFIX), with the configuration folder
 	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
