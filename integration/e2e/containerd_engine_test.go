@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -89,8 +90,16 @@ func (c *containerd) handlers() string {
 const cniConfig = `{"cniVersion": "0.4.0", "name": "NAME", "plugins": [
 	{"type": "ptp", "ipam": {"type": "host-local", "subnet": "SUBNET", "dataDir": "D/ipam"}}]}`
 
+// subnet is one of the 4096 of 10.99.0.0/16 that have 14 addresses. Which one comes from the folder's random name, so that runs
+// of the tests at the same time do not have routes to the same address.
+func subnet(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return fmt.Sprintf("10.99.%d.%d/28", sum[0], sum[1]&0xf0)
+}
+
 func (c *containerd) needs() []string {
-	return []string{c.program, c.delegate, ctrProgram, "/usr/lib/cni/ptp", "/usr/lib/cni/host-local"}
+	shim := filepath.Join(filepath.Dir(c.program), "containerd-shim-runc-v2")
+	return []string{c.program, shim, c.delegate, ctrProgram, "/usr/lib/cni/ptp", "/usr/lib/cni/host-local"}
 }
 
 // up starts it for the first of its two engines.
@@ -105,8 +114,7 @@ func (c *containerd) boot() error {
 	if err := errors.Join(err, c.create(), c.install()); err != nil {
 		return err
 	}
-	subnet := map[string]string{"containerd-1.6": "10.99.16.0/24", "containerd-2.4": "10.99.24.0/24"}[c.name]
-	fill := strings.NewReplacer("'D/", "'"+c.dir+"/", `"D/`, `"`+c.dir+"/", "NAME", filepath.Base(c.dir), "SUBNET", subnet)
+	fill := strings.NewReplacer("'D/", "'"+c.dir+"/", `"D/`, `"`+c.dir+"/", "NAME", filepath.Base(c.dir), "SUBNET", subnet(c.dir))
 	config := strings.Replace(c.config, "HANDLERS", c.handlers(), 1)
 	err = errors.Join(
 		os.Mkdir(c.file("cni"), 0o755),

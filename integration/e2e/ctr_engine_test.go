@@ -56,7 +56,22 @@ func (c *ctr) args(con container, id string, more ...string) []string {
 	return append(append(args, bb, id), con.args...)
 }
 
+// heard calls ctr again if it has heard nothing: it lets go of the streams when the process has ended, on a busy machine before
+// it has opened them (task.Delete cancels the opening of the FIFOs).
+func heard(call func() (string, error)) (out string, err error) {
+	for range 5 {
+		if out, err = call(); out != "" || err != nil {
+			break
+		}
+	}
+	return out, err
+}
+
 func (c *ctr) output(con container) (string, error) {
+	return heard(func() (string, error) { return c.once(con) })
+}
+
+func (c *ctr) once(con container) (string, error) {
 	id := c.next("run")
 	args := c.args(con, id, "--rm")
 	if con.tty {
@@ -117,15 +132,18 @@ func (c *ctr) entries() []entry {
 	exec := func(flags ...string) []string {
 		return append([]string{"tasks", "exec", "--exec-id", c.next("exec")}, flags...)
 	}
+	flags := func(flags ...string) func(id, stdin string, args ...string) (string, error) {
+		return func(id, stdin string, args ...string) (string, error) {
+			return heard(func() (string, error) {
+				return c.containerd.ctr(ctrNamespace, stdin, append(append(exec(flags...), id), args...)...)
+			})
+		}
+	}
 	return []entry{
-		{"ctr task exec", false, func(id, stdin string, args ...string) (string, error) {
-			return c.containerd.ctr(ctrNamespace, stdin, append(exec(id), args...)...)
-		}},
-		{"ctr task exec, root", false, func(id, stdin string, args ...string) (string, error) {
-			return c.containerd.ctr(ctrNamespace, stdin, append(exec("--user", "0", id), args...)...)
-		}},
+		{"ctr task exec", false, flags()},
+		{"ctr task exec, root", false, flags("--user", "0")},
 		{"ctr task exec, terminal", true, func(id, stdin string, args ...string) (string, error) {
-			return c.onTerminal(stdin, append(exec("--tty", id), args...)...)
+			return heard(func() (string, error) { return c.onTerminal(stdin, append(exec("--tty", id), args...)...) })
 		}},
 	}
 }

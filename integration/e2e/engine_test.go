@@ -148,8 +148,8 @@ func withEngines(m *testing.M) (status int) {
 	}
 	var leftOut []string
 	for _, e := range allEngines() {
-		if missing := missing(e.needs()); missing != nil {
-			leftOut = append(leftOut, fmt.Sprintf("%s: %v (integration/e2e/setup.sh puts it there)", name(e), missing))
+		if missing := missing(e.needs()); len(missing) > 0 {
+			leftOut = append(leftOut, fmt.Sprintf("%s: no %s (integration/e2e/setup.sh puts it there)", name(e), strings.Join(missing, ", ")))
 			continue
 		}
 		engines = append(engines, &lazy{engine: e})
@@ -169,12 +169,12 @@ func withEngines(m *testing.M) (status int) {
 	return status
 }
 
-func missing(programs []string) (err error) {
-	for _, p := range programs {
-		_, statErr := os.Stat(p)
-		err = errors.Join(err, statErr)
-	}
-	return err
+// missing are the programs that can't be found, or looked at.
+func missing(programs []string) []string {
+	return slices.DeleteFunc(slices.Clone(programs), func(p string) bool {
+		_, err := os.Stat(p)
+		return err == nil
+	})
 }
 
 func shutDown(showLogs bool) error {
