@@ -149,7 +149,7 @@ func TestActions(t *testing.T) {
 
 func TestSpecification(t *testing.T) {
 	only := func(c *policy.Controls) {
-		*c = policy.Controls{Specification: policy.Plain{Action: policy.Reject}}
+		*c = policy.Controls{Specification: policy.Specification{Action: policy.Reject}}
 		offExceptSpecification(c)
 	}
 	runControlCases(t, []controlCase{
@@ -161,7 +161,7 @@ func TestSpecification(t *testing.T) {
 
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
-		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action} {
+		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action, &c.Resources.Action} {
 		*a = policy.Off
 	}
 }
