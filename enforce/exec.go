@@ -22,15 +22,20 @@ type ExecSettings struct {
 
 // NewExecSettings are those of a policy.
 func NewExecSettings(p policy.Policy) ExecSettings {
-	s := ExecSettings{Action: p.Controls.Exec.Action}
+	return ExecSettings{Action: p.Controls.Exec.Action, Lifted: liftedOf(execControl, p)}
+}
+
+// liftedOf are a control's findings that the policy's exceptions lift.
+func liftedOf(control string, p policy.Policy) []string {
+	var lifted []string
 	for _, e := range p.Exceptions {
 		for _, name := range e.Allow {
-			if control, _, _ := strings.Cut(name, ":"); control == execControl {
-				s.Lifted = append(s.Lifted, name)
+			if of, _, _ := strings.Cut(name, ":"); of == control {
+				lifted = append(lifted, name)
 			}
 		}
 	}
-	return s
+	return lifted
 }
 
 // ExecDecision is what was decided about an exec.
