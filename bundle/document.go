@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,6 +26,8 @@ const (
 type Document struct {
 	data []byte
 	root *node
+	// unknown are JSON pointers.
+	unknown []string
 }
 
 // node is one value of the document: its text, and what it consists of.
@@ -66,7 +69,7 @@ func ParseDocument(data []byte, t reflect.Type) (*Document, error) {
 	if p.at < len(data) {
 		return nil, p.fail("something follows the first value")
 	}
-	return &Document{data: data, root: root}, nil
+	return &Document{data: data, root: root, unknown: p.unknown}, nil
 }
 
 // Bytes is the document's text.
@@ -74,6 +77,10 @@ func (d *Document) Bytes() []byte { return d.data }
 
 // Decode fills v, which has the type that the document was parsed for, in the way the delegate does.
 func (d *Document) Decode(v any) error { return json.Unmarshal(d.data, v) }
+
+// Unknown are the fields that the document's type does not have, as JSON pointers in the order in which they stand. What is
+// below such a field is not looked at.
+func (d *Document) Unknown() []string { return d.unknown }
 
 // Member is the text of one member of the document's top level, nil if there is none.
 func (d *Document) Member(key string) []byte {
@@ -86,6 +93,30 @@ func (d *Document) Member(key string) []byte {
 type parser struct {
 	data []byte
 	at   int
+	// path leads to the value that is being read.
+	path    []step
+	unknown []string
+}
+
+// step is a key, or an index where there is no key.
+type step struct {
+	key   string
+	index int
+	list  bool
+}
+
+// pointer is the path as RFC 6901 writes it.
+func (p *parser) pointer() string {
+	var b strings.Builder
+	for _, s := range p.path {
+		b.WriteByte('/')
+		if s.list {
+			b.WriteString(strconv.Itoa(s.index))
+			continue
+		}
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(s.key))
+	}
+	return b.String()
 }
 
 func (p *parser) fail(what string) error {
@@ -176,9 +207,14 @@ func (p *parser) object(t reflect.Type, depth int) ([]member, error) {
 			return nil, p.fail("a colon is missing")
 		}
 		p.space()
+		p.path = append(p.path, step{key: key})
+		if !known && fields.exact != nil {
+			p.unknown = append(p.unknown, p.pointer())
+		}
 		if m.value, err = p.value(field, depth+1); err != nil {
 			return nil, err
 		}
+		p.path = p.path[:len(p.path)-1]
 		members = append(members, m)
 	}
 	return members, nil
@@ -198,10 +234,12 @@ func (p *parser) list(t reflect.Type, depth int) ([]*node, error) {
 			}
 			p.space()
 		}
+		p.path = append(p.path, step{index: len(items), list: true})
 		n, err := p.value(elem, depth+1)
 		if err != nil {
 			return nil, err
 		}
+		p.path = p.path[:len(p.path)-1]
 		items = append(items, n)
 	}
 	return items, nil

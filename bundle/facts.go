@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"runclamp/enforce"
@@ -26,7 +27,7 @@ type Host struct {
 
 // Facts finds out what a decision about a configuration under a policy has to know of the host.
 func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, error) {
-	f := enforce.Facts{BundlePath: b.Path, UserNamespace: h.UserNamespace}
+	f := enforce.Facts{BundlePath: b.Path, UserNamespace: h.UserNamespace, Unknown: c.Unknown()}
 	var paths []string
 	for _, t := range p.ReadOnlyRootfs.Tmpfs {
 		if t.CopyUp {
@@ -54,7 +55,54 @@ func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, err
 	if p.NonRoot.Action != policy.Off {
 		f.Owners = owners(c.Spec.Mounts)
 	}
+	if p.Resources.Action != policy.Off {
+		if f.HardLimits, err = hardLimits(p.Resources.Rlimits); err != nil {
+			return f, err
+		}
+		if f.OOMScoreAdj, err = ownOOMScoreAdj(); err != nil {
+			return f, err
+		}
+	}
 	return f, nil
+}
+
+// hardLimits are what a container inherits of the limits that the policy names: the delegate gets them from this process.
+func hardLimits(named policy.Rlimits) (map[string]uint64, error) {
+	resources := map[string]int{
+		"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_CPU": unix.RLIMIT_CPU, "RLIMIT_DATA": unix.RLIMIT_DATA,
+		"RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK,
+		"RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE, "RLIMIT_NOFILE": unix.RLIMIT_NOFILE,
+		"RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_RSS": unix.RLIMIT_RSS, "RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO,
+		"RLIMIT_RTTIME": unix.RLIMIT_RTTIME, "RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING, "RLIMIT_STACK": unix.RLIMIT_STACK,
+	}
+	found := make(map[string]uint64, len(named))
+	for name := range named {
+		which, ok := resources[name]
+		if !ok {
+			return nil, fmt.Errorf("no limit is called %s", name)
+		}
+		var limit unix.Rlimit
+		// Go raises the soft limit of open files at its start. The hard one is as it was.
+		if err := unix.Getrlimit(which, &limit); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		found[name] = limit.Max
+	}
+	return found, nil
+}
+
+// ownOOMScoreAdj is what a container inherits.
+func ownOOMScoreAdj() (int, error) {
+	const path = "/proc/self/oom_score_adj"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	score, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return score, nil
 }
 
 // owners are who the writable folders belong to that are bound into the container. What can't be found out is left to the

@@ -34,8 +34,10 @@ type Record struct {
 	// Proof says what was proved from the kernel before the first instruction.
 	Proof string `json:"proof"`
 	// Exec says what later execs may do.
-	Exec  enforce.ExecSettings `json:"exec"`
-	Audit policy.AuditLog      `json:"audit"`
+	Exec enforce.ExecSettings `json:"exec"`
+	// Resources says what later updates may do.
+	Resources enforce.ResourceSettings `json:"resources"`
+	Audit     policy.AuditLog          `json:"audit"`
 	// ConfigSHA256 is of the config.json that was decided about and left in the bundle, in hexadecimal. Who changes that file
 	// makes a container that was never decided about.
 	ConfigSHA256 string            `json:"configSHA256"`

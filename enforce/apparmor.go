@@ -21,7 +21,16 @@ func appArmor() Control {
 		Name:   "appArmor",
 		Fields: []string{"/process/apparmorProfile"},
 		Action: func(c policy.Controls) policy.Action { return c.AppArmor.Action },
-		Check:  checkAppArmor,
+		Reference: Reference{
+			Fix:        "assigns the policy's profile",
+			Docker:     "--security-opt apparmor=PROFILE",
+			Compose:    "security_opt",
+			Kubernetes: "securityContext.appArmorProfile",
+			PSS:        []string{"appArmorProfile"},
+			CIS:        []string{"5.2"},
+			Gatekeeper: []string{"apparmor"},
+		},
+		Check: checkAppArmor,
 	}
 }
 

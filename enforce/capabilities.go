@@ -25,7 +25,16 @@ func capabilities() Control {
 		Name:   "capabilities",
 		Fields: []string{"/process/capabilities"},
 		Action: func(c policy.Controls) policy.Action { return c.Capabilities.Action },
-		Check:  checkCapabilities,
+		Reference: Reference{
+			Fix:        "takes away what the policy does not allow",
+			Docker:     "--cap-drop ALL --cap-add NAME",
+			Compose:    "cap_drop, cap_add",
+			Kubernetes: "securityContext.capabilities",
+			PSS:        []string{"capabilities_baseline", "capabilities_restricted"},
+			CIS:        []string{"5.4"},
+			Gatekeeper: []string{"capabilities"},
+		},
+		Check: checkCapabilities,
 	}
 }
 

@@ -12,6 +12,9 @@ func checkpoint() Control {
 	return Control{
 		Name:   "checkpoint",
 		Action: func(c policy.Controls) policy.Action { return c.Checkpoint.Action },
+		Reference: Reference{
+			Docker: "no docker checkpoint create, no docker start --checkpoint",
+		},
 		Check: func(in Input) []Finding {
 			if in.Verb != "checkpoint" && in.Verb != "restore" {
 				return nil

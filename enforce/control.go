@@ -17,8 +17,22 @@ type Control struct {
 	Fields []string
 	// Action is what the policy says about this control's findings.
 	Action func(policy.Controls) policy.Action
+	// Reference is how others call the same thing.
+	Reference Reference
 	// Check holds the configuration against the policy. It changes nothing: what has to change is in the findings' edits.
 	Check func(Input) []Finding
+}
+
+// Reference is how a control's guarantee is called elsewhere. docs/controls.md is made from it.
+type Reference struct {
+	// Fix says what the action fix does. Empty: nothing of it can be fixed.
+	Fix string
+	// Docker, Compose and Kubernetes are the flags, keys and fields by which a container is started so that the control finds
+	// nothing. Empty: nothing needs to be said.
+	Docker, Compose, Kubernetes string
+	// PSS are the checks of the Kubernetes Pod Security Standards that are about the same, CIS the sections of the CIS Docker
+	// Benchmark, Gatekeeper the templates of its library.
+	PSS, CIS, Gatekeeper []string
 }
 
 // Input is all that a control may look at.
@@ -46,6 +60,12 @@ type Facts struct {
 	Names *Names
 	// UserNamespace: the host itself is in a user namespace, as a rootless engine is.
 	UserNamespace bool
+	// Unknown are the fields of config.json that the specification does not have, as JSON pointers.
+	Unknown []string
+	// HardLimits are those that the process inherits unless it gets its own (setrlimit(2)), by the names that config.json has
+	// for them. OOMScoreAdj is the same for oom_score_adj.
+	HardLimits  map[string]uint64
+	OOMScoreAdj int
 	// BundlePath is the bundle's folder, where the files of a decision are put.
 	BundlePath string
 }

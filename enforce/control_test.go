@@ -21,12 +21,14 @@ func clean(t *testing.T) *specs.Spec {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pids := int64(100)
 	return &specs.Spec{
 		Version: "1.0.2",
 		Process: &specs.Process{
 			User: specs.User{UID: 20000, GID: 20000}, Args: []string{"/app"}, Cwd: "/",
 			Env:          []string{"PATH=/bin", "HOME=/home/app"},
 			Capabilities: &specs.LinuxCapabilities{}, NoNewPrivileges: true, ApparmorProfile: "docker-default",
+			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}},
 		},
 		Root: &specs.Root{Path: "rootfs", Readonly: true},
 		Mounts: []specs.Mount{
@@ -38,7 +40,7 @@ func clean(t *testing.T) *specs.Spec {
 			MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 				"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
-			Resources:     &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
+			Resources:     &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, Pids: &specs.LinuxPids{Limit: &pids}},
 		},
 	}
 }
@@ -150,7 +152,7 @@ func TestActions(t *testing.T) {
 
 func TestSpecification(t *testing.T) {
 	only := func(c *policy.Controls) {
-		*c = policy.Controls{Specification: policy.Plain{Action: policy.Reject}}
+		*c = policy.Controls{Specification: policy.Specification{Action: policy.Reject}}
 		offExceptSpecification(c)
 	}
 	runControlCases(t, []controlCase{
@@ -162,7 +164,7 @@ func TestSpecification(t *testing.T) {
 
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
-		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action} {
+		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action, &c.Resources.Action} {
 		*a = policy.Off
 	}
 }

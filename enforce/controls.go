@@ -12,6 +12,7 @@ func Controls() []Control {
 		noNewPrivileges(),
 		readOnlyRootfs(),
 		procMounts(),
+		resources(),
 		appArmor(),
 		seccompProfile(),
 	}

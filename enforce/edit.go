@@ -98,8 +98,32 @@ func edited(v reflect.Value, parts []string, e Edit) (reflect.Value, error) {
 		return c, nil
 	case reflect.Slice:
 		return editedList(v, part, rest, e)
+	case reflect.Map:
+		return editedMap(v, part, rest, e)
 	}
 	return v, fmt.Errorf("%s has no parts to edit", v.Type())
+}
+
+func editedMap(v reflect.Value, part string, rest []string, e Edit) (reflect.Value, error) {
+	c := reflect.MakeMap(v.Type())
+	for entries := v.MapRange(); entries.Next(); {
+		c.SetMapIndex(entries.Key(), entries.Value())
+	}
+	key := reflect.ValueOf(part).Convert(v.Type().Key())
+	if len(rest) == 0 && e.Op == Remove {
+		c.SetMapIndex(key, reflect.Value{})
+		return c, nil
+	}
+	value := v.MapIndex(key)
+	if !value.IsValid() {
+		value = reflect.Zero(v.Type().Elem())
+	}
+	changed, err := edited(value, rest, e)
+	if err != nil {
+		return v, err
+	}
+	c.SetMapIndex(key, changed)
+	return c, nil
 }
 
 func editedList(v reflect.Value, part string, rest []string, e Edit) (reflect.Value, error) {

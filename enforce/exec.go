@@ -21,25 +21,9 @@ type ExecSettings struct {
 	Lifted []LiftedFinding `json:"lifted,omitempty"`
 }
 
-// LiftedFinding is a finding that an exception lifts: "exec", "exec:root". A container may outlive the exception, so what is
-// kept with it says for how long.
-type LiftedFinding struct {
-	Name string `json:"name"`
-	// Expires is the last day that it holds, in UTC.
-	Expires string `json:"expires"`
-}
-
 // NewExecSettings are those of a policy.
 func NewExecSettings(p policy.Policy) ExecSettings {
-	s := ExecSettings{Action: p.Controls.Exec.Action}
-	for _, e := range p.Exceptions {
-		for _, name := range e.Allow {
-			if control, _, _ := strings.Cut(name, ":"); control == execControl {
-				s.Lifted = append(s.Lifted, LiftedFinding{name, e.Expires})
-			}
-		}
-	}
-	return s
+	return ExecSettings{Action: p.Controls.Exec.Action, Lifted: liftedOf(execControl, p)}
 }
 
 // ExecDecision is what was decided about an exec.
@@ -68,16 +52,11 @@ func DecideExec(s ExecSettings, container, asked *specs.Process, now time.Time) 
 	if s.Action == policy.Off {
 		return d
 	}
-	lifted := func(f Finding) bool {
-		return slices.ContainsFunc(s.Lifted, func(l LiftedFinding) bool {
-			return (l.Name == execControl || l.Name == f.Name()) && !policy.Exception{Expires: l.Expires}.Expired(now)
-		})
-	}
 	given := map[string]bool{}
 	for _, f := range beyondContainer(container, asked) {
 		f.Control = execControl
 		f.Action = settle(s.Action, f)
-		if lifted(f) {
+		if lifted(s.Lifted, f, now) {
 			f.Action = policy.Audit
 			given[f.Pointer] = true
 		}

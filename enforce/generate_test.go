@@ -115,8 +115,69 @@ func (g generator) spec() *specs.Spec {
 		if g.IntN(8) == 0 {
 			s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: g.IntN(2) == 0, Access: "rwm"}}}
 		}
+		if g.IntN(2) == 0 {
+			s.Linux.Resources = g.resources(s.Linux.Resources)
+		}
+	}
+	if g.IntN(6) == 0 {
+		g.oddities(s)
+	}
+	if s.Process != nil && g.IntN(2) == 0 {
+		for range g.IntN(4) {
+			s.Process.Rlimits = append(s.Process.Rlimits, specs.POSIXRlimit{
+				Type: pick(g, "RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "rlimit_core"),
+				Hard: pick[uint64](g, 0, 1, 1024, 4096, 1<<64-1), Soft: pick[uint64](g, 0, 1024, 1<<64-1),
+			})
+		}
+		s.Process.OOMScoreAdj = pick(g, nil, number(0), number(-1000), number(-998), number(-997), number(500))
 	}
 	return s
+}
+
+func number[T any](n T) *T { return &n }
+
+func (g generator) resources(r *specs.LinuxResources) *specs.LinuxResources {
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	limit := func(of ...int64) *int64 {
+		if g.IntN(3) == 0 {
+			return nil
+		}
+		return number(pick(g, of...))
+	}
+	r.Pids = pick(g, nil, &specs.LinuxPids{Limit: limit(-1, -1, 0, 1, 100, 512, 513, 1<<62)})
+	r.Memory = pick(g, nil, &specs.LinuxMemory{Limit: limit(-1, 0, 1<<20, 64<<20, 1<<40), Swap: limit(-1, 0, 1<<40, 1<<41)})
+	r.CPU = pick(g, nil, &specs.LinuxCPU{Quota: limit(-1, 0, 1000, 50_000, 200_000, 1<<62)})
+	if r.CPU != nil && g.IntN(2) == 0 {
+		r.CPU.Period = number(pick[uint64](g, 0, 1, 1000, 50_000, 100_000, 1_000_000, 1<<63))
+		r.CPU.Burst = number(pick[uint64](g, 0, 60_000, 1<<40))
+	}
+	if g.IntN(3) == 0 {
+		r.Unified = map[string]string{}
+		for _, key := range some(g, "pids.max", "memory.max", "cpu.max", "memory.high", "cgroup.freeze") {
+			r.Unified[key] = pick(g, "max", "0", "1", "1000000", "-1", "1\nmax", "50000 100000", "max 100000", "200000 100000")
+		}
+	}
+	return r
+}
+
+// oddities are what the specification control looks at.
+func (g generator) oddities(s *specs.Spec) {
+	s.Version = pick(g, "1.0.2", "1.3.0", "1.4.0", "2.0.0", "")
+	if s.Process != nil {
+		s.Process.Cwd = pick(g, "/", "/proc/self/fd/7", "relative", "")
+		s.Process.SelinuxLabel = pick(g, "", "system_u:system_r:container_t:s0:c1,c2", "system_u:system_r:spc_t:s0", "x")
+		s.Process.User.Umask = pick(g, nil, number[uint32](0o22), number[uint32](0o7777))
+		s.Process.Scheduler = pick(g, nil, &specs.Scheduler{Policy: pick(g, specs.SchedOther, specs.SchedFIFO), Nice: pick[int32](g, 0, -5)})
+		s.Process.IOPriority = pick(g, nil, &specs.LinuxIOPriority{Class: pick(g, specs.IOPRIO_CLASS_BE, specs.IOPRIO_CLASS_RT)})
+	}
+	if s.Linux != nil {
+		s.Linux.CgroupsPath = pick(g, "", "/docker/a", "/", "/../a", "machine.slice:libpod:a", "a")
+		s.Linux.Personality = pick(g, nil, &specs.LinuxPersonality{Domain: pick(g, specs.PerLinux, specs.PerLinux32)})
+		s.Linux.IntelRdt = pick(g, nil, &specs.LinuxIntelRdt{})
+	}
+	s.Windows = pick(g, nil, &specs.Windows{})
 }
 
 // text writes a configuration as an engine might, with fields that nobody knows and numbers that a float can't hold.

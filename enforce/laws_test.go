@@ -105,7 +105,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	}
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
-			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged")}}
+			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE", "specification:linux.cgroupsPath")}}
 	}
 	c := &in.Policy.Controls
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
@@ -118,6 +118,16 @@ func (g generator) input(t testing.TB) enforce.Input {
 	c.Seccomp.Profile = pick(g, policy.DefaultProfile, policy.AnyProfile)
 	c.NonRoot.Passwd = g.IntN(2) == 0
 	c.Checkpoint.Action = pick(g, policy.Reject, policy.Audit)
+	c.Resources.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
+	c.Resources.Pids = pick[int64](g, 0, 1, 512)
+	c.Resources.Memory = pick[int64](g, 0, 1<<20, 64<<20)
+	c.Resources.CPUs = pick[int64](g, 0, 10, 1500)
+	c.Resources.Rlimits = policy.Rlimits{"RLIMIT_CORE": 0, "RLIMIT_NOFILE": pick[uint64](g, 0, 1024, 1<<64-1)}
+	c.Resources.OOMScoreAdj.Min = pick[int64](g, -1000, 0, 5)
+	c.Specification.Allow = some(g, "process.cwd", "linux.intelRdt", "x-unknown")
+	in.Workload.Engine = pick(g, policy.Docker, policy.Kubernetes)
+	in.Facts.OOMScoreAdj = pick(g, 0, 0, -998, 100)
+	in.Facts.HardLimits = pick(g, nil, map[string]uint64{"RLIMIT_CORE": 1<<64 - 1, "RLIMIT_NOFILE": 512})
 	c.AppArmor.IfUnavailable = pick(g, policy.SkipUnavailable, policy.RejectUnavailable)
 	return in
 }
@@ -133,7 +143,7 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 		return
 	}
 	before := copyOf(t, spec)
-	in.Spec = spec
+	in.Spec, in.Facts.Unknown = spec, doc.Unknown()
 	d := enforce.Decide(in)
 
 	if !sameMeaning(t, spec, before) {
@@ -220,6 +230,9 @@ func looser(a, b *specs.Spec, tmpfsNamed bool) error {
 	if err := moreMounts(a, b, tmpfsNamed); err != nil {
 		return err
 	}
+	if err := moreResources(a, b); err != nil {
+		return err
+	}
 	la, lb := section(a), section(b)
 	for _, p := range la.MaskedPaths {
 		if !slices.Contains(lb.MaskedPaths, p) {
@@ -233,6 +246,78 @@ func looser(a, b *specs.Spec, tmpfsNamed bool) error {
 	}
 	if enabled(la.Seccomp) {
 		return moreSystemCalls(la.Seccomp, lb.Seccomp)
+	}
+	return nil
+}
+
+// moreResources: whatever was limited is limited to no more. It is a second reading of how runc and the kernel take limits.
+func moreResources(a, b *specs.Spec) error {
+	const none = 1 << 62
+	limit := func(n *int64) int64 {
+		if n == nil || *n < 0 {
+			return none
+		}
+		return *n
+	}
+	of := func(s *specs.Spec) *specs.LinuxResources {
+		r := section(s).Resources
+		if r == nil {
+			r = &specs.LinuxResources{}
+		}
+		c := *r
+		if c.Pids == nil {
+			c.Pids = &specs.LinuxPids{}
+		}
+		if c.Memory == nil {
+			c.Memory = &specs.LinuxMemory{}
+		}
+		if c.CPU == nil {
+			c.CPU = &specs.LinuxCPU{}
+		}
+		return &c
+	}
+	ra, rb := of(a), of(b)
+	if limit(rb.Pids.Limit) > limit(ra.Pids.Limit) {
+		return errors.New("more processes")
+	}
+	orNone := func(n int64) int64 { // 0 is not written
+		if n == 0 {
+			return none
+		}
+		return n
+	}
+	if orNone(limit(rb.Memory.Limit)) > orNone(limit(ra.Memory.Limit)) || limit(rb.Memory.Swap) > limit(ra.Memory.Swap) {
+		return errors.New("more memory")
+	}
+	share := func(c *specs.LinuxCPU) float64 {
+		quota, period := float64(orNone(limit(c.Quota))), 100_000.0
+		if c.Period != nil && *c.Period > 0 {
+			period = float64(*c.Period)
+		}
+		if quota >= none {
+			return none
+		}
+		return quota / period
+	}
+	// What the kernel does not take (a period beyond a second) is less than anything.
+	if (ra.CPU.Period == nil || *ra.CPU.Period <= 1_000_000) && share(rb.CPU) > share(ra.CPU) {
+		return errors.New("more CPU time")
+	}
+	for key := range rb.Unified {
+		if _, ok := ra.Unified[key]; !ok {
+			return fmt.Errorf("%s came in", key)
+		}
+	}
+	if a.Process == nil {
+		return nil
+	}
+	for i, r := range a.Process.Rlimits {
+		if is := b.Process.Rlimits[i]; is.Type != r.Type || is.Hard > r.Hard || is.Soft > r.Soft {
+			return fmt.Errorf("%+v became %+v", r, is)
+		}
+	}
+	if was, is := a.Process.OOMScoreAdj, b.Process.OOMScoreAdj; was != nil && (is == nil || *is < *was) {
+		return errors.New("it is spared when the host is out of memory")
 	}
 	return nil
 }

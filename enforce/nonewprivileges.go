@@ -11,6 +11,15 @@ func noNewPrivileges() Control {
 		Name:   "noNewPrivileges",
 		Fields: []string{"/process/noNewPrivileges"},
 		Action: func(c policy.Controls) policy.Action { return c.NoNewPrivileges.Action },
+		Reference: Reference{
+			Fix:        "sets it",
+			Docker:     "--security-opt no-new-privileges",
+			Compose:    "security_opt",
+			Kubernetes: "securityContext.allowPrivilegeEscalation: false",
+			PSS:        []string{"allowPrivilegeEscalation"},
+			CIS:        []string{"5.26"},
+			Gatekeeper: []string{"allow-privilege-escalation"},
+		},
 		Check: func(in Input) []Finding {
 			if process(in.Spec).NoNewPrivileges {
 				return nil

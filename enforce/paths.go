@@ -22,6 +22,14 @@ func procMounts() Control {
 		Name:   "procMounts",
 		Fields: []string{"/linux/maskedPaths", "/linux/readonlyPaths"},
 		Action: func(c policy.Controls) policy.Action { return c.ProcMounts.Action },
+		Reference: Reference{
+			Fix:        "adds what is missing",
+			Docker:     "no --security-opt systempaths=unconfined",
+			Compose:    "security_opt",
+			Kubernetes: "securityContext.procMount: Default",
+			PSS:        []string{"procMount"},
+			Gatekeeper: []string{"proc-mount"},
+		},
 		Check: func(in Input) []Finding {
 			masked, readonly := linux(in.Spec).MaskedPaths, linux(in.Spec).ReadonlyPaths
 			var found []Finding

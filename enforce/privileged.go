@@ -21,6 +21,14 @@ func privileged() Control {
 		Name:   "privileged",
 		Fields: []string{"/linux/resources/devices"},
 		Action: func(c policy.Controls) policy.Action { return c.Privileged.Action },
+		Reference: Reference{
+			Docker:     "no --privileged",
+			Compose:    "no privileged",
+			Kubernetes: "securityContext.privileged: false",
+			PSS:        []string{"privileged"},
+			CIS:        []string{"5.5", "5.23"},
+			Gatekeeper: []string{"privileged-containers"},
+		},
 		Check: func(in Input) []Finding {
 			pointer := "/linux/resources/devices"
 			switch {

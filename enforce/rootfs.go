@@ -23,6 +23,14 @@ func readOnlyRootfs() Control {
 		Name:   "readOnlyRootfs",
 		Fields: []string{"/root/readonly"},
 		Action: func(c policy.Controls) policy.Action { return c.ReadOnlyRootfs.Action },
+		Reference: Reference{
+			Fix:        "makes it read-only, with the policy's tmpfs",
+			Docker:     "--read-only --tmpfs /tmp",
+			Compose:    "read_only, tmpfs",
+			Kubernetes: "securityContext.readOnlyRootFilesystem, an emptyDir",
+			CIS:        []string{"5.13"},
+			Gatekeeper: []string{"read-only-root-filesystem"},
+		},
 		Check: func(in Input) []Finding {
 			if in.Spec.Root == nil {
 				return nil

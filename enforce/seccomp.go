@@ -23,7 +23,16 @@ func seccompProfile() Control {
 		Name:   "seccomp",
 		Fields: []string{"/linux/seccomp"},
 		Action: func(c policy.Controls) policy.Action { return c.Seccomp.Action },
-		Check:  checkSeccomp,
+		Reference: Reference{
+			Fix:        "installs Docker's default, or takes out what goes beyond it",
+			Docker:     "--security-opt seccomp=FILE, or nothing",
+			Compose:    "security_opt",
+			Kubernetes: "securityContext.seccompProfile.type: RuntimeDefault",
+			PSS:        []string{"seccompProfile_baseline", "seccompProfile_restricted"},
+			CIS:        []string{"5.22"},
+			Gatekeeper: []string{"seccomp", "seccompv2"},
+		},
+		Check: checkSeccomp,
 	}
 }
 

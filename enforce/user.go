@@ -30,7 +30,15 @@ func nonRoot() Control {
 		Name:   "nonRoot",
 		Fields: []string{"/process/user/uid", "/process/user/gid", "/process/user/additionalGids", "/linux/uidMappings", "/linux/gidMappings"},
 		Action: func(c policy.Controls) policy.Action { return c.NonRoot.Action },
-		Check:  checkUser,
+		Reference: Reference{
+			Fix:        "gives it the policy's user and group, and a HOME that these can write",
+			Docker:     "--user 10001:10001",
+			Compose:    "user",
+			Kubernetes: "securityContext.runAsUser, runAsGroup, runAsNonRoot",
+			PSS:        []string{"runAsNonRoot", "runAsUser"},
+			Gatekeeper: []string{"users", "fsgroup"},
+		},
+		Check: checkUser,
 	}
 }
 

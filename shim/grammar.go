@@ -110,7 +110,7 @@ func grammar(verb string) (command, bool) {
 // passed are the verbs that go straight to the delegate.
 func passed(verb string) bool {
 	switch verb {
-	case "state", "kill", "delete", "list", "ps", "events", "pause", "resume", "update", "features", "spec", "help", "h":
+	case "state", "kill", "delete", "list", "ps", "events", "pause", "resume", "features", "spec", "help", "h":
 		return true
 	}
 	return false

@@ -13,7 +13,7 @@ import (
 // TestGrammarIsSound: no name stands for two flags, verbs and tables are the same, and each verb is either taken apart or
 // passed on.
 func TestGrammarIsSound(t *testing.T) {
-	intercepted := []string{"checkpoint", "create", "exec", "restore", "run", "start"}
+	intercepted := []string{"checkpoint", "create", "exec", "restore", "run", "start", "update"}
 	for _, verb := range verbs() {
 		c, ok := grammar(verb)
 		if !ok || c.max != unlimited && c.max < c.min || c.words != (c.max == unlimited) {

@@ -21,7 +21,9 @@ type Runtime struct {
 	// Args are the command line without the program's name.
 	Args []string
 	Env  []string
-	// Stderr gets a refusal, and nothing else. There is no Stdin and no Stdout: they are the container's.
+	// Stdin is read where an update says that its document comes from there, and nowhere else: it is the container's.
+	Stdin io.Reader
+	// Stderr gets a refusal, and nothing else. There is no Stdout: it is the container's.
 	Stderr io.Writer
 	// Host tells what the command line's defaults depend on.
 	Host func() Host
@@ -58,6 +60,8 @@ func (r Runtime) verb(g Global, verb string, rest []string) error {
 		return r.intercept(g, verb, rest, r.start)
 	case "exec":
 		return r.intercept(g, verb, rest, r.exec)
+	case "update":
+		return r.intercept(g, verb, rest, r.update)
 	case "checkpoint":
 		return r.intercept(g, verb, rest, r.checkpoint)
 	case "--help", "--version":

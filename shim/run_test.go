@@ -24,6 +24,7 @@ type lab struct {
 type told struct {
 	Args, Env, Descriptors []string
 	Process, Config        string
+	Resources              string
 }
 
 // workshop is where the lab's programs are built, once: the configuration folder is fixed at link time.
@@ -87,7 +88,7 @@ func newLab(t *testing.T) lab {
 	return l
 }
 
-const dockerLike = `{"ociVersion":"1.0.2","x-unknown":1,"process":{"user":{"uid":0,"gid":0},"args":["sh"],"env":["PATH=/bin"],"cwd":"/","x-p":2,"capabilities":{"bounding":["CAP_CHOWN"]}},"root":{"path":"rootfs"},"linux":{}}`
+const dockerLike = `{"ociVersion":"1.0.2","x-unknown":1,"process":{"user":{"uid":0,"gid":0},"args":["sh"],"env":["PATH=/bin"],"cwd":"/","capabilities":{"bounding":["CAP_CHOWN"]}},"root":{"path":"rootfs"},"linux":{}}`
 
 func (l lab) write(t *testing.T, path, text string) {
 	t.Helper()
@@ -99,9 +100,14 @@ func (l lab) write(t *testing.T, path, text string) {
 // run calls runclamp. It says what the delegate was handed, or how it was refused.
 func (l lab) run(t *testing.T, args ...string) (told, error) {
 	t.Helper()
+	return l.runWith(t, "", args...)
+}
+
+func (l lab) runWith(t *testing.T, stdin string, args ...string) (told, error) {
+	t.Helper()
 	var stdout, stderr strings.Builder
 	cmd := exec.Command(l.runclamp, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = l.bundle, &stdout, &stderr
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = l.bundle, strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -156,7 +162,7 @@ func TestPassThrough(t *testing.T) {
 	for _, args := range [][]string{
 		{"--root", l.root, "--log-format=json", "state", "c1"}, {"kill", "--all", "c1", "9"}, {"delete", "--force", "c1"}, {"kill", "--x-future", "c1"},
 		{"list", "-q"}, {"ps", "c1", "-ef"}, {"events", "--stats", "c1"}, {"pause", "c1"}, {"resume", "c1"}, {"features"}, {"spec"},
-		{"update", "--resources", "-", "c1"}, {"--version"}, {"--help"},
+		{"--version"}, {"--help"},
 	} {
 		if got := l.mustRun(t, args...); !slices.Equal(got.Args, args) {
 			t.Errorf("%q became %q", args, got.Args)
@@ -186,7 +192,7 @@ func TestCreate(t *testing.T) {
 				t.Fatal(err)
 			}
 			if spec.Process.User.UID != 10001 || !spec.Process.NoNewPrivileges || !spec.Root.Readonly || len(spec.Process.Capabilities.Bounding) > 0 ||
-				spec.Linux.Seccomp == nil || !strings.Contains(to.Config, `"x-unknown":1`) || !strings.Contains(to.Config, `"x-p":2`) {
+				spec.Linux.Seccomp == nil || !strings.Contains(to.Config, `"x-unknown":1`) {
 				t.Errorf("%q: the delegate got %s", args, to.Config)
 			}
 			if names := names(t, l.bundle); names != "config.json rootfs runclamp.json" {
@@ -267,7 +273,7 @@ func TestExec(t *testing.T) {
 	l.mustRun(t, "--root", l.root, "create", "c1")
 	asked := filepath.Join(l.dir, "process.json")
 	l.write(t, asked, `{"user":{"uid":0,"gid":0},"args":["id"],"env":["A=b"],"cwd":"/x","terminal":true,"capabilities":{"bounding":["CAP_SYS_ADMIN"]},"apparmorProfile":"unconfined"}`)
-	const held = `{"user":{"uid":10001,"gid":10001},"args":["id"],"env":["A=b","HOME=/tmp"],"cwd":"/x","x-p":2,"capabilities":{"bounding":[]},"noNewPrivileges":true,"terminal":true}`
+	const held = `{"user":{"uid":10001,"gid":10001},"args":["id"],"env":["A=b","HOME=/tmp"],"cwd":"/x","capabilities":{"bounding":[]},"noNewPrivileges":true,"rlimits":[{"type":"RLIMIT_CORE","hard":0,"soft":0}],"terminal":true}`
 	flags := strings.NewReplacer(`"id"`, `"sh","-c","--tty"`, `"A=b","HOME=/tmp"`, `"PATH=/bin","HOME=/tmp","A=b"`).Replace(held)
 	for _, tt := range []struct {
 		name          string

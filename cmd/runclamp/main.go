@@ -28,6 +28,7 @@ func main() {
 		Name:    os.Args[0],
 		Args:    os.Args[1:],
 		Env:     os.Environ(),
+		Stdin:   os.Stdin,
 		Stderr:  os.Stderr,
 		Host:    shim.ThisHost,
 		Now:     time.Now,

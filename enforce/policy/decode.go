@@ -36,6 +36,9 @@ func (d *decoder) value(name string, n *yaml.Node, v reflect.Value, tag reflect.
 	case *Match:
 		d.match(n, to, tag)
 		return
+	case *Rlimits:
+		d.rlimits(name, n, to)
+		return
 	}
 	if v.Kind() == reflect.Slice {
 		d.list(name, n, v, tag)
@@ -270,6 +273,36 @@ func (d *decoder) settings(control member, t reflect.Type, tightening bool) map[
 	return set
 }
 
+// rlimits reads limits by name, with or without RLIMIT_, in any case.
+func (d *decoder) rlimits(name string, n *yaml.Node, to *Rlimits) {
+	list, ok := d.members(name, n)
+	if !ok {
+		return
+	}
+	limits := make(Rlimits, len(list))
+	for _, m := range list {
+		key := rlimitName(m.name)
+		if !slices.Contains(rlimitNames(), key) {
+			d.fail(m.key, "%s: unknown limit %s", name, unknown(shortRlimit(key), shortRlimits()))
+			continue
+		}
+		if _, twice := limits[key]; twice {
+			d.fail(m.key, "%s: the limit %q stands twice", name, shortRlimit(key))
+			continue
+		}
+		if !d.plain(name+"."+m.name, m.value) {
+			continue
+		}
+		limit, err := strconv.ParseUint(m.value.Value, 10, 64)
+		if m.value.Kind != yaml.ScalarNode || m.value.Tag != "!!int" || err != nil {
+			d.fail(m.value, "%s.%s: wanted a number from 0 on, found %s", name, m.name, found(m.value))
+			continue
+		}
+		limits[key] = limit
+	}
+	*to = limits
+}
+
 func (d *decoder) match(n *yaml.Node, to *Match, tag reflect.StructTag) {
 	list, ok := d.members("match", n)
 	if !ok {
@@ -396,8 +429,8 @@ func Names() []string { return keys(reflect.TypeFor[Controls]()) }
 // planned are controls and keys that are documented and not built. Nobody shall believe that they hold.
 func planned() []string {
 	return []string{
-		"hostNamespaces", "hostMounts", "devices", "sysctls", "resources", "hooks", "annotations", "environment",
-		"specification.allow", "seccomp.architectures", "seccomp.listeners",
+		"hostNamespaces", "hostMounts", "devices", "sysctls", "hooks", "annotations", "environment",
+		"seccomp.architectures", "seccomp.listeners",
 	}
 }
 

@@ -73,6 +73,20 @@ func encode(v reflect.Value, tag reflect.StructTag) (*yaml.Node, error) {
 			n.Content = append(n.Content, word(key), patterns)
 		}
 		return n, nil
+	case Rlimits:
+		n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			n.Content = append(n.Content, word(shortRlimit(key)), bare(strconv.FormatUint(value[key], 10)))
+		}
+		return n, nil
+	}
+	switch is := tag.Get("is"); {
+	case (is == "pids" || is == "memory" || is == "cpus") && v.Int() == 0:
+		return word(noLimit), nil
+	case is == "memory":
+		return bare(printSize(v.Int())), nil
+	case is == "cpus":
+		return bare(printCPUs(v.Int())), nil
 	}
 	switch tag.Get("is") {
 	case "size":
@@ -85,6 +99,8 @@ func encode(v reflect.Value, tag reflect.StructTag) (*yaml.Node, error) {
 		return word(v.String()), nil
 	case reflect.Bool:
 		return bare(strconv.FormatBool(v.Bool())), nil
+	case reflect.Int64:
+		return bare(strconv.FormatInt(v.Int(), 10)), nil
 	case reflect.Uint32:
 		return bare(strconv.FormatUint(v.Uint(), 10)), nil
 	case reflect.Slice:

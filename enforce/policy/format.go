@@ -51,6 +51,16 @@ func formatOf(is string) (format, bool) {
 		return format{"a number, neither 0 nor 65534", []string{"!!int"}, parseAssignedID}, true
 	case "capability":
 		return format{"a capability", str, parseCapability}, true
+	case "field":
+		return format{"a field as a refusal names it, like linux.intelRdt", str, parseField}, true
+	case "pids":
+		return format{"a number of processes, or none", num, orNone(parsePids)}, true
+	case "memory":
+		return format{"a size like 512Mi, or none", num, orNone(parseSize)}, true
+	case "cpus":
+		return format{"a number of CPUs like 1.5 or 500m, or none", []string{"!!str", "!!int", "!!float"}, orNone(parseCPUs)}, true
+	case "oomScoreAdj":
+		return format{"a number from -1000 to 1000", []string{"!!int"}, parseOOMScoreAdj}, true
 	case "tmpfsPath":
 		return format{"an absolute path", str, parseTmpfsPath}, true
 	case "log":
@@ -211,6 +221,105 @@ func parseSize(text string, _ time.Time) (any, error) {
 		return nil, fmt.Errorf("wanted a size like 64Mi, 1Gi, 500M or bytes, found %q", text)
 	}
 	return n * unit, nil
+}
+
+// noLimit is how a file says that there is none.
+const noLimit = "none"
+
+// orNone reads a limit, or that there is none.
+func orNone(parse func(string, time.Time) (any, error)) func(string, time.Time) (any, error) {
+	return func(text string, now time.Time) (any, error) {
+		if text == noLimit {
+			return int64(0), nil
+		}
+		v, err := parse(text, now)
+		if err != nil {
+			return nil, fmt.Errorf("%w, or none", err)
+		}
+		return v, nil
+	}
+}
+
+// maxPids is the most that the kernel can count (PID_MAX_LIMIT).
+const maxPids = 1 << 22
+
+func parsePids(text string, _ time.Time) (any, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || n > maxPids || text[0] < '1' || text[0] > '9' {
+		return nil, fmt.Errorf("wanted a number of processes from 1 to %d, found %q", maxPids, text)
+	}
+	return n, nil
+}
+
+// parseCPUs reads CPUs as Docker (1.5) and Kubernetes (1500m) write them. The kernel takes no quota below a millisecond, which is
+// a hundredth of the usual period.
+func parseCPUs(text string, _ time.Time) (any, error) {
+	bad := fmt.Errorf("wanted a number of CPUs from 0.01 on, like 1.5 or 1500m, found %q", text)
+	digits, milli := strings.CutSuffix(text, "m")
+	whole, part, dot := strings.Cut(digits, ".")
+	if milli && dot || dot && part == "" || len(part) > 3 || whole == "" || strings.Trim(whole+part, "0123456789") != "" {
+		return nil, bad
+	}
+	if !milli {
+		digits = whole + part + strings.Repeat("0", 3-len(part))
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 10 || n > 1<<30 {
+		return nil, bad
+	}
+	return n, nil
+}
+
+// printCPUs is the number in whole CPUs.
+func printCPUs(milli int64) string {
+	s := fmt.Sprintf("%d.%03d", milli/1000, milli%1000)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+func parseOOMScoreAdj(text string, _ time.Time) (any, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < -1000 || n > 1000 {
+		return nil, fmt.Errorf("wanted a number from -1000 to 1000, found %q", text)
+	}
+	return n, nil
+}
+
+// parseField: the path to a field, by dots. Which fields there are depends on who wrote the configuration.
+func parseField(text string, _ time.Time) (any, error) {
+	good := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+	}
+	if text == "" || strings.Contains(text, "..") || text[0] == '.' || text[len(text)-1] == '.' || strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) {
+		return nil, fmt.Errorf("wanted a field as a refusal names it, like linux.intelRdt, found %q", text)
+	}
+	return text, nil
+}
+
+func rlimitName(text string) string {
+	name := strings.ToUpper(text)
+	if !strings.HasPrefix(name, "RLIMIT_") {
+		name = "RLIMIT_" + name
+	}
+	return name
+}
+
+func shortRlimit(name string) string { return strings.ToLower(strings.TrimPrefix(name, "RLIMIT_")) }
+
+func shortRlimits() []string {
+	names := rlimitNames()
+	for i, n := range names {
+		names[i] = shortRlimit(n)
+	}
+	return names
+}
+
+// rlimitNames are all that the kernel has (getrlimit(2)).
+func rlimitNames() []string {
+	return []string{
+		"RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS", "RLIMIT_MEMLOCK",
+		"RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+		"RLIMIT_SIGPENDING", "RLIMIT_STACK",
+	}
 }
 
 // printSize is the shortest way to write a size.

@@ -46,7 +46,9 @@ func (g generator) controls(tighten bool) string {
 		keys = slices.DeleteFunc(keys, func(string) bool { return g.IntN(3) == 0 })
 		blocks = append(blocks, name+": {"+strings.Join(keys, ", ")+"}")
 	}
-	block("specification", g.action())
+	block("specification", g.action(), "allow: "+g.some("linux.intelRdt", "process.cwd", "x"))
+	block("resources", g.action(), "pids: "+g.pick("none", "1", "512"), "memory: "+g.pick("none", "64Mi", "1Gi"), "cpus: "+g.pick("none", "0.5", "2", "1500m"),
+		"rlimits: "+g.pick("{}", "{core: 0}", "{RLIMIT_NOFILE: 1024, core: 5}", "{nofile: 18446744073709551615}"), "oomScoreAdj: {min: "+g.pick("-1000", "0", "7")+"}")
 	block("privileged", g.action())
 	block("noNewPrivileges", g.action())
 	block("checkpoint", g.action())
@@ -147,6 +149,8 @@ func looser(a, b reflect.Value, path string) error {
 			return fmt.Errorf("%s is %s", path, b)
 		}
 		return nil
+	case policy.Resources:
+		return looserLimits(x, b.Interface().(policy.Resources), path)
 	case []policy.Tmpfs:
 		for _, after := range b.Interface().([]policy.Tmpfs) {
 			at := slices.IndexFunc(x, func(t policy.Tmpfs) bool { return t.Path == after.Path })
@@ -181,6 +185,26 @@ func looser(a, b reflect.Value, path string) error {
 	}
 	if !a.Equal(b) {
 		return fmt.Errorf("%s, which has no order, went from %v to %v", path, a, b)
+	}
+	return nil
+}
+
+func looserLimits(a, b policy.Resources, path string) error {
+	if err := looser(reflect.ValueOf(a.Action), reflect.ValueOf(b.Action), path); err != nil {
+		return err
+	}
+	for name, limits := range map[string][2]int64{"pids": {a.Pids, b.Pids}, "memory": {a.Memory, b.Memory}, "cpus": {a.CPUs, b.CPUs}} {
+		if was, is := limits[0], limits[1]; was > 0 && (is == 0 || is > was) {
+			return fmt.Errorf("%s.%s went from %d to %d", path, name, was, is)
+		}
+	}
+	for name, was := range a.Rlimits {
+		if is, ok := b.Rlimits[name]; !ok || is > was {
+			return fmt.Errorf("%s.%s went from %d to %d", path, name, was, is)
+		}
+	}
+	if b.OOMScoreAdj.Min < a.OOMScoreAdj.Min {
+		return fmt.Errorf("%s: oomScoreAdj went from %d to %d", path, a.OOMScoreAdj.Min, b.OOMScoreAdj.Min)
 	}
 	return nil
 }

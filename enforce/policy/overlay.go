@@ -81,12 +81,33 @@ func tighten(have, want reflect.Value, tag reflect.StructTag) error {
 				return err
 			}
 		}
+	case "limit": // 0 is none
+		if want.Int() > 0 && (have.Int() == 0 || want.Int() < have.Int()) {
+			have.Set(want)
+		}
+	case "floor":
+		have.SetInt(max(have.Int(), want.Int()))
+	case "rlimits":
+		have.Set(reflect.ValueOf(lowerRlimits(have.Interface().(Rlimits), want.Interface().(Rlimits))))
 	case "tmpfs":
 		have.Set(reflect.ValueOf(stricterTmpfs(have.Interface().([]Tmpfs), want.Interface().([]Tmpfs))))
 	default:
 		return fmt.Errorf("it can't be tightened (%q)", how)
 	}
 	return nil
+}
+
+// lowerRlimits are the limits of both, the lower where both have one.
+func lowerRlimits(have, want Rlimits) Rlimits {
+	both := make(Rlimits, len(have)+len(want))
+	for _, limits := range []Rlimits{have, want} {
+		for name, limit := range limits {
+			if is, ok := both[name]; !ok || limit < is {
+				both[name] = limit
+			}
+		}
+	}
+	return both
 }
 
 // stricterTmpfs are the folders that are in both lists, with the smaller size and what both let be done in them. The

@@ -65,7 +65,7 @@ type Policy struct {
 //	tighten   how a tighten entry makes it stricter (tighten.go); without one, a tighten entry must not name it
 //	doc       what it means, in a few words
 type Controls struct {
-	Specification   Plain          `json:"specification" doc:"the configuration has what the other controls judge"`
+	Specification   Specification  `json:"specification" doc:"the configuration has what the other controls judge, and nothing that none of them does"`
 	Checkpoint      Plain          `json:"checkpoint" doc:"checkpoint and restore, which take a process's user and capabilities from an image"`
 	Privileged      Plain          `json:"privileged" doc:"no privileged container, which is root on the host"`
 	NonRoot         NonRoot        `json:"nonRoot" doc:"the process is neither root nor nobody"`
@@ -73,6 +73,7 @@ type Controls struct {
 	NoNewPrivileges Plain          `json:"noNewPrivileges" doc:"setuid programs and file capabilities give nothing"`
 	ReadOnlyRootfs  ReadOnlyRootfs `json:"readOnlyRootfs" doc:"the root filesystem is read-only"`
 	ProcMounts      Plain          `json:"procMounts" doc:"files of /proc and /sys that tell about the host are masked or read-only"`
+	Resources       Resources      `json:"resources" doc:"processes, memory, CPU time and core dumps have limits"`
 	AppArmor        AppArmor       `json:"appArmor" doc:"the process is confined by an AppArmor profile"`
 	Seccomp         Seccomp        `json:"seccomp" doc:"the system calls are filtered"`
 	Exec            Exec           `json:"exec" doc:"what exec starts has no more than the container"`
@@ -81,6 +82,37 @@ type Controls struct {
 // Plain is a control that has no settings but its action.
 type Plain struct {
 	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+}
+
+// Specification is every field of config.json that no other control answers for.
+type Specification struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow has fields as a refusal names them: linux.intelRdt.
+	Allow []string `json:"allow" is:"field" tighten:"intersect" doc:"fields that may be as they are, named as the refusal names them: linux.intelRdt"`
+}
+
+// Resources are the limits that a container has at least. They are put in where there is none or a larger one, and never
+// raised.
+type Resources struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Pids is the most processes and threads; 0 is no limit.
+	Pids int64 `json:"pids" is:"pids" tighten:"limit" doc:"the most processes and threads, or none"`
+	// Memory is in bytes; 0 is no limit.
+	Memory int64 `json:"memory" is:"memory" tighten:"limit" doc:"the most memory, without swap: 512Mi, 2Gi, or none"`
+	// CPUs is in thousandths of a CPU; 0 is no limit.
+	CPUs int64 `json:"cpus" is:"cpus" tighten:"limit" doc:"the most CPU time: 1.5, 500m, or none"`
+	// Rlimits are the highest hard limits, by the names that config.json has for them: RLIMIT_CORE.
+	Rlimits Rlimits `json:"rlimits" tighten:"rlimits" doc:"the highest hard limits of setrlimit(2), by name: {core: 0, nofile: 65536}"`
+	// OOMScoreAdj is about who is killed first when the host has no memory left.
+	OOMScoreAdj OOMScoreAdj `json:"oomScoreAdj" tighten:"fields" doc:"who is killed first when the host is out of memory"`
+}
+
+// Rlimits are limits of setrlimit(2), by their names there.
+type Rlimits map[string]uint64
+
+// OOMScoreAdj is process.oomScoreAdj.
+type OOMScoreAdj struct {
+	Min int64 `json:"min" is:"oomScoreAdj" tighten:"floor" required:"it is all there is to say about oomScoreAdj" doc:"the lowest that a container may have, -1000 to 1000"`
 }
 
 // NonRoot is process.user: never UID 0, never nobody.

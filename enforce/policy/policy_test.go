@@ -384,7 +384,21 @@ func TestErrors(t *testing.T) {
 		{head + "controls: {? !!str nonRoot : {}}\n", "controls: a key is a plain word"},
 
 		{controls("nonroot: {}"), `3:3: controls: unknown control "nonroot"; did you mean "nonRoot"?`},
-		{controls("resources: {pids: 256}"), `3:3: controls: this runclamp does not have the control "resources" yet`},
+		{controls("environment: {deny: []}"), `3:3: controls: this runclamp does not have the control "environment" yet`},
+		{controls("resources: {pids: 0}"), `3:21: resources.pids: wanted a number of processes from 1 to 4194304, found "0", or none`},
+		{controls("resources: {pids: unlimited}"), `3:21: resources.pids: wanted a number of processes`},
+		{controls("resources: {memory: 64MB}"), `3:23: resources.memory: wanted a size like 64Mi, 1Gi, 500M or bytes, found "64MB", or none`},
+		{controls("resources: {cpus: 0}"), `3:21: resources.cpus: wanted a number of CPUs from 0.01 on, like 1.5 or 1500m, found "0", or none`},
+		{controls("resources: {cpus: 1.5m}"), `resources.cpus: wanted a number of CPUs`},
+		{controls("resources: {cpus: -1}"), `resources.cpus: wanted a number of CPUs`},
+		{controls("resources: {cpus: 1e3}"), `resources.cpus: wanted a number of CPUs`},
+		{controls("resources: {rlimits: {cores: 0}}"), `3:25: resources.rlimits: unknown limit "cores"; did you mean "core"?`},
+		{controls("resources: {rlimits: {core: 0, RLIMIT_CORE: 1}}"), `3:34: resources.rlimits: the limit "core" stands twice`},
+		{controls("resources: {rlimits: {core: -1}}"), `3:31: resources.rlimits.core: wanted a number from 0 on, found the number -1`},
+		{controls("resources: {rlimits: [core]}"), `3:24: resources.rlimits: wanted keys with values, found a list`},
+		{controls("resources: {oomScoreAdj: {}}"), `"min" is missing: it is all there is to say about oomScoreAdj`},
+		{controls("resources: {oomScoreAdj: {min: -1001}}"), `3:34: min: wanted a number from -1000 to 1000`},
+		{controls("specification: {allow: [/linux/intelRdt]}"), `3:27: specification.allow: wanted a field as a refusal names it, like linux.intelRdt, found "/linux/intelRdt"`},
 		{controls("seccomp: {listeners: []}"), `3:13: seccomp: this runclamp does not have the key "listeners" yet`},
 		{controls("nonRoot:"), "3:11: nonRoot: there is no value"},
 		{controls("nonRoot: fix"), `3:12: nonRoot: wanted keys with values, found "fix"`},
@@ -660,5 +674,28 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 	if string(got) != string(want) {
 		t.Errorf("%s is not current: go test ./enforce/policy -update", path)
+	}
+}
+
+// TestLimits: how limits may be written, and how they are written back.
+func TestLimits(t *testing.T) {
+	for _, tt := range []struct{ written, back string }{
+		{"pids: none", "pids: none"}, {"pids: 7", "pids: 7"}, {"pids: '7'", "pids: 7"},
+		{"memory: none", "memory: none"}, {"memory: 65536k", "memory: 64000Ki"}, {"memory: 2Gi", "memory: 2Gi"},
+		{"cpus: none", "cpus: none"}, {"cpus: 2", "cpus: 2"}, {"cpus: 1.5", "cpus: 1.5"}, {"cpus: 1500m", "cpus: 1.5"}, {"cpus: 0.01", "cpus: 0.01"}, {"cpus: 10m", "cpus: 0.01"},
+		{"rlimits: {}", "rlimits: {}"}, {"rlimits: {RLIMIT_NOFILE: 1, Core: 18446744073709551615}", "rlimits: {core: 18446744073709551615, nofile: 1}"},
+		{"oomScoreAdj: {min: -5}", "min: -5"},
+	} {
+		c, err := parse(t, head+"controls: {resources: {"+tt.written+"}}").For(policy.Workload{}, now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := c.Controls.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "    "+tt.back+"\n") {
+			t.Errorf("%s is written back as\n%s", tt.written, text)
+		}
 	}
 }

@@ -72,6 +72,11 @@ func schemaOf(t reflect.Type, tag reflect.StructTag, tightening bool) map[string
 		}
 	case t == reflect.TypeFor[Match]():
 		s["$ref"] = "#/$defs/" + tag.Get("match")
+	case t == reflect.TypeFor[Rlimits]():
+		s["type"] = "object"
+		s["propertyNames"] = map[string]any{"anyOf": []any{map[string]any{"enum": shortRlimits()}, map[string]any{"pattern": "^([Rr][Ll][Ii][Mm][Ii][Tt]_)?[A-Za-z]+$"}}}
+		s["additionalProperties"] = map[string]any{"type": "integer", "minimum": 0}
+		return s
 	case t.Kind() == reflect.Slice:
 		s["type"] = "array"
 		s["items"] = schemaOf(t.Elem(), tag, false)
@@ -126,6 +131,16 @@ func formatSchema(is string) map[string]any {
 		return either(map[string]any{"enum": shortNames()}, text("^([Cc][Aa][Pp]_)?[A-Za-z_]+$"))
 	case "log":
 		return text("^(/.+)?$")
+	case "field":
+		return text("^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$")
+	case "pids":
+		return either(map[string]any{"type": "integer", "minimum": 1, "maximum": maxPids}, text("^([1-9][0-9]*|none)$"))
+	case "memory":
+		return either(map[string]any{"type": "integer", "minimum": 1}, text("^([1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)?|none)$"))
+	case "cpus":
+		return either(map[string]any{"type": "number", "minimum": 0.01}, text("^([0-9]+([.][0-9]{1,3}|m)?|none)$"))
+	case "oomScoreAdj":
+		return map[string]any{"type": "integer", "minimum": -1000, "maximum": 1000}
 	case "tmpfsPath":
 		return text("^/.+")
 	case "profile":

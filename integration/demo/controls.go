@@ -18,6 +18,7 @@ func switches(c *policy.Controls) []switchable {
 		{"noNewPrivileges", &c.NoNewPrivileges.Action},
 		{"readOnlyRootfs", &c.ReadOnlyRootfs.Action},
 		{"procMounts", &c.ProcMounts.Action},
+		{"resources", &c.Resources.Action},
 		{"appArmor", &c.AppArmor.Action},
 		{"seccomp", &c.Seccomp.Action},
 		{"exec", &c.Exec.Action},

@@ -15,6 +15,7 @@ func main() {
 		Descriptors []string
 		Process     string
 		Config      string
+		Resources   string
 	}{Args: os.Args[1:], Env: os.Environ()}
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -38,6 +39,16 @@ func main() {
 			if f, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
 				_, err = f.WriteString("x")
 				told.Process += fmt.Sprintf("; written: %v", err == nil)
+			}
+		}
+		if path, ok := strings.CutPrefix(a, "--resources="); ok {
+			if path == "-" {
+				path = "/proc/self/fd/0"
+			}
+			told.Resources = read(path)
+			if f, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+				_, err = f.WriteString("x")
+				told.Resources += fmt.Sprintf("; written: %v", err == nil)
 			}
 		}
 		if path, ok := strings.CutPrefix(a, "--bundle="); ok {
