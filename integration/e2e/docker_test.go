@@ -198,7 +198,7 @@ func TestStricter(t *testing.T) {
 		if err := os.WriteFile(profile, []byte(own), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		id := d.start(t, "record", "--user", "20000:20000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", "seccomp="+profile, "-e", "HOME=/home", "bb", "sleep", "1000")
+		id := d.start(t, "record", "--user", "20000:20000", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", "seccomp="+profile, "--pids-limit", "100", "--ulimit", "core=0", "-e", "HOME=/home", "bb", "sleep", "1000")
 		asked, clamped := d.recorded(t), d.config(t, id)
 		// Docker 20.10 knows fewer paths of /proc that tell about the host.
 		asked.Linux.MaskedPaths, clamped.Linux.MaskedPaths = nil, nil
