@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -380,5 +381,39 @@ func TestRecordIsReadable(t *testing.T) {
 	}
 	if _, err := b.ReadRecord(readConfig(t, b)); !errors.Is(err, ErrNoRecord) {
 		t.Errorf("got %v, want none", err)
+	}
+}
+
+// TestInherited: what a container has of limits if it gets none of its own.
+func TestInherited(t *testing.T) {
+	b := newBundle(t, plain)
+	if err := os.Mkdir(filepath.Join(b.Path, "rootfs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := readConfig(t, b)
+	var p policy.Controls
+	p.Resources.Rlimits = policy.Rlimits{"RLIMIT_NOFILE": 5, "RLIMIT_CORE": 0}
+	f, err := b.Facts(c, p, Host{Sys: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if f.HardLimits["RLIMIT_NOFILE"] != limit.Max || len(f.HardLimits) != 2 {
+		t.Errorf("%v, want %d open files", f.HardLimits, limit.Max)
+	}
+	text, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(f.OOMScoreAdj) {
+		t.Errorf("%d, want %s, %v", f.OOMScoreAdj, text, err)
+	}
+	p.Resources.Rlimits["RLIMIT_NONE"] = 1
+	if _, err := b.Facts(c, p, Host{Sys: t.TempDir()}); err == nil || err.Error() != "no limit is called RLIMIT_NONE" {
+		t.Errorf("got %v", err)
+	}
+	p.Resources.Action = policy.Off
+	if f, err := b.Facts(c, p, Host{Sys: t.TempDir()}); err != nil || f.HardLimits != nil {
+		t.Errorf("looked at although nobody wants to know: %v, %v", f.HardLimits, err)
 	}
 }

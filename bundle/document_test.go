@@ -198,3 +198,21 @@ func onlyFields(v any, t reflect.Type) any {
 	}
 	return v
 }
+
+func TestUnknown(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"ociVersion":"1.0.2","annotations":{"x":"y"},"linux":{"sysctl":{"a":"b"},"resources":{"rdma":{"mlx":{"hcaHandles":1}},"unified":{"x":"y"}}}}`: "",
+		`{"x":{"process":1},"process":{"user":{"uid":1,"x":[{"y":1}]},"x/y~z":1}}`:                                                                      "/x /process/user/x /process/x~1y~0z",
+		`{"mounts":[{"destination":"/a"},{"destination":"/b","x":1,"options":[]}],"hooks":{"poststop":[{"path":"/a","x":1}],"x":[]}}`:                   "/mounts/1/x /hooks/poststop/0/x /hooks/x",
+		`{"linux":{"resources":{"blockIO":{"weightDevice":[{"major":1,"minor":2,"x":3}]},"rdma":{"mlx":{"x":1}}}}}`:                                     "/linux/resources/blockIO/weightDevice/0/x /linux/resources/rdma/mlx/x",
+		`{"\u0078":1,"linux":null}`: "/x",
+	} {
+		d, err := parseSpec(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(d.Unknown(), " "); got != want {
+			t.Errorf("%s\n got  %s\n want %s", text, got, want)
+		}
+	}
+}

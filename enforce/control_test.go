@@ -538,6 +538,7 @@ func TestDecideExec(t *testing.T) {
 		{"another group", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.User.AdditionalGids = []uint32{7} }), "exec:user fix;", plain, enforce.Fixed},
 		{"everything", enforce.ExecSettings{Action: policy.Fix}, everything, "exec:root fix;exec:capabilities fix;exec:noNewPrivileges fix;exec:appArmor fix;", moved, enforce.Fixed},
 		{"everything, refused", enforce.ExecSettings{Action: policy.Reject}, everything, "exec:root reject;exec:capabilities reject;exec:noNewPrivileges reject;exec:appArmor reject;", "as asked", enforce.Refused},
+		{"a descriptor as its folder", enforce.ExecSettings{Action: policy.Fix}, with(func(p *specs.Process) { p.Cwd = "/x/../proc/self/fd/8" }), "exec:cwd reject;", "as asked", enforce.Refused},
 		{"nothing to refuse", enforce.ExecSettings{Action: policy.Reject}, same, "", plain, enforce.Unchanged},
 		{"audit", enforce.ExecSettings{Action: policy.Audit}, root, "exec:root audit;", "as asked", enforce.Unchanged},
 		{"off", enforce.ExecSettings{Action: policy.Off}, root, "", "as asked", enforce.Unchanged},

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -107,6 +108,12 @@ func beyondContainer(container, asked *specs.Process) []Finding {
 	}
 	if container.NoNewPrivileges && !asked.NoNewPrivileges {
 		found = append(found, Finding{Detail: "noNewPrivileges", Pointer: "/noNewPrivileges", Found: "programs may gain privileges", Wanted: "no-new-privileges", Mend: drop, Edits: []Edit{}})
+	}
+	if within(asked.Cwd, "/proc") || within(asked.Cwd, "/dev/fd") {
+		found = append(found, Finding{
+			Detail: "cwd", Pointer: "/cwd", Found: fmt.Sprintf("the working directory %q, where descriptors lead out of the container", asked.Cwd), Wanted: "a folder of the container's",
+			Mend: `use "--workdir" with another folder`,
+		})
 	}
 	if asked.ApparmorProfile != container.ApparmorProfile {
 		found = append(found, Finding{Detail: "appArmor", Pointer: "/apparmorProfile", Found: "another AppArmor profile", Wanted: "the container's", Mend: drop, Edits: []Edit{}})

@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ func specification() Control {
 			"/ociVersion", "/process/cwd", "/process/commandLine", "/process/user/umask", "/process/scheduler", "/process/ioPriority",
 			"/process/execCPUAffinity", "/process/selinuxLabel", "/linux/mountLabel", "/linux/cgroupsPath", "/linux/intelRdt",
 			"/linux/memoryPolicy", "/linux/netDevices", "/linux/personality", "/linux/timeOffsets", "/linux/resources/network",
-			"/linux/resources/cpu/realtimeRuntime", "/linux/resources/cpu/realtimePeriod",
+			"/linux/resources/cpu/realtimeRuntime", "/linux/resources/cpu/realtimePeriod", "/linux/resources/unified",
 			"/solaris", "/windows", "/vm", "/zos", "/freebsd",
 		},
 		Action: func(c policy.Controls) policy.Action { return c.Specification.Action },
@@ -136,9 +137,22 @@ func odd(s *specs.Spec) []Finding {
 			if n := realtimeRuntime(r.CPU); n > 0 {
 				bad("/linux/resources/cpu/realtimeRuntime", fmt.Sprintf("%d microseconds of realtime scheduling", n), "none", `drop "--cpu-rt-runtime"`)
 			}
+			for _, key := range slices.Sorted(maps.Keys(r.Unified)) {
+				if !limitsOnly(key) {
+					bad("/linux/resources/unified/"+pointerPart(key), "the cgroup's file "+strconv.Quote(key), "files of a controller that limit the container", "leave it out")
+				}
+			}
 		}
 	}
 	return found
+}
+
+// limitsOnly: a file of cgroup v2 by which a controller shares out what there is, and not one that arranges the hierarchy or takes
+// CPUs away from others (Linux, Documentation/admin-guide/cgroup-v2.rst).
+func limitsOnly(key string) bool {
+	controller, _, _ := strings.Cut(key, ".")
+	return slices.Contains([]string{"cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma"}, controller) &&
+		key != "cpuset.cpus.partition" && key != "cpuset.cpus.exclusive" && !strings.Contains(key, "/")
 }
 
 // fieldName writes a pointer as a policy names the field: by dots, and the same for every item of a list.
@@ -163,9 +177,12 @@ func knownVersion(v string) bool {
 // goodCwd: descriptors of the runtime's that are still open when it changes to the working directory lead out of the
 // container (CVE-2024-21626). They are named in /proc, and /dev/fd is a link there.
 func goodCwd(cwd string) bool {
-	clean := path.Clean(cwd)
-	within := func(folder string) bool { return clean == folder || strings.HasPrefix(clean, folder+"/") }
-	return path.IsAbs(cwd) && !within("/proc") && !within("/dev/fd")
+	return path.IsAbs(cwd) && !within(cwd, "/proc") && !within(cwd, "/dev/fd")
+}
+
+func within(p, folder string) bool {
+	clean := path.Clean(p)
+	return clean == folder || strings.HasPrefix(clean, folder+"/")
 }
 
 // ordinaryScheduler: neither realtime nor deadline (sched(7)), and not before others of the host.

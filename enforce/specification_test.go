@@ -81,6 +81,10 @@ func TestOddFields(t *testing.T) {
 		{"a priority of packets", "linux.resources.network", linux(func(l *specs.Linux) {
 			l.Resources.Network = &specs.LinuxNetwork{Priorities: []specs.LinuxInterfacePriority{{}}}
 		})},
+		{"files of cgroup v2", "", linux(func(l *specs.Linux) { l.Resources.Unified = map[string]string{"memory.high": "1", "cpuset.cpus": "0"} })},
+		{"its hierarchy", "linux.resources.unified.cgroup.procs", linux(func(l *specs.Linux) { l.Resources.Unified = map[string]string{"cgroup.procs": "1"} })},
+		{"others' CPUs", "linux.resources.unified.cpuset.cpus.partition", linux(func(l *specs.Linux) { l.Resources.Unified = map[string]string{"cpuset.cpus.partition": "root"} })},
+		{"a file elsewhere", "linux.resources.unified.memory.../memory.max", linux(func(l *specs.Linux) { l.Resources.Unified = map[string]string{"memory.../memory.max": "1"} })},
 		{"no realtime", "", linux(func(l *specs.Linux) { l.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: number[int64](0)} })},
 		{"realtime CPU", "linux.resources.cpu.realtimeRuntime", linux(func(l *specs.Linux) { l.Resources.CPU = &specs.LinuxCPU{RealtimeRuntime: number[int64](1)} })},
 		{"Solaris", "solaris", func(s *specs.Spec) { s.Solaris = &specs.Solaris{} }},

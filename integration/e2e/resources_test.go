@@ -30,7 +30,7 @@ func TestLimitOfProcesses(t *testing.T) {
 			want  string
 			flags []string
 		}{
-			{"512", nil}, {"512", []string{"--pids-limit", "-1"}}, {"512", []string{"--pids-limit", "600"}}, {"100", []string{"--pids-limit", "100"}},
+			{"512", nil}, {"512", []string{"--pids-limit", "-1"}}, {"512", []string{"--pids-limit", "600"}}, {"100", []string{"--pids-limit", "100"}}, {"512", []string{"--pids-limit", "0"}},
 		} {
 			if out := d.run(t, append(tt.flags, "bb", "/bin/sh", "-c", maxPids)...); strings.TrimSpace(out) != tt.want {
 				t.Errorf("%q: the limit is %s, want %s", tt.flags, out, tt.want)
