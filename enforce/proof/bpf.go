@@ -38,6 +38,9 @@ func (c call) withArg(i int, v uint64) call {
 // ways if nothing is known of the arguments.
 const maxSteps = 1 << 16
 
+// errByZero: a division by zero ends a program, with 0 (net/core/filter.c, bpf_convert_filter).
+var errByZero = errors.New("division by zero")
+
 var errTooMany = errors.New("it takes too many steps to follow")
 
 // machine is the state of a run (the kernel's Documentation/networking/filter.rst).
@@ -93,7 +96,12 @@ func (p Program) run(c *call, yield func(word) bool) error {
 				at.pc += int(i.Jf)
 			}
 		default:
-			if err := at.step(i, c); err != nil {
+			if err := at.step(i, c); errors.Is(err, errByZero) {
+				if !yield(known(unix.SECCOMP_RET_KILL_THREAD)) || len(ways) == 0 {
+					return nil
+				}
+				at, ways = ways[len(ways)-1], ways[:len(ways)-1]
+			} else if err != nil {
 				return err
 			}
 		}
@@ -188,10 +196,11 @@ func (s *machine) compute(i unix.SockFilter) error {
 	case unix.BPF_MUL:
 		a *= b.v
 	case unix.BPF_DIV:
-		// By zero the kernel gives zero (bpf_convert_filter, and the rule of eBPF's division).
-		if b.v == 0 {
-			a = 0
-		} else {
+		switch {
+		case !b.known:
+		case b.v == 0:
+			return errByZero
+		default:
 			a /= b.v
 		}
 	case unix.BPF_AND:

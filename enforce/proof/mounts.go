@@ -68,7 +68,7 @@ func (m Mount) isMask() bool {
 
 // under: p is below dir, and not dir itself.
 func under(p, dir string) bool {
-	return p != dir && (dir == "/" || strings.HasPrefix(p, dir+"/"))
+	return p != dir && (dir == "/" || len(p) > len(dir) && p[len(dir)] == '/' && strings.HasPrefix(p, dir))
 }
 
 // asked is a mount that the configuration has.
@@ -174,19 +174,15 @@ func (h *holder) mount(t tree, a asked) {
 // puts below /dev: the devices, where it can't make them, and the terminal.
 func (h *holder) unasked(t tree, all []asked) {
 	devices := []string{"/dev/console", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
-	masked := map[string]bool{}
 	if l := h.spec.Linux; l != nil {
 		for _, d := range l.Devices {
 			devices = append(devices, clean(d.Path))
-		}
-		for _, p := range l.MaskedPaths {
-			masked[h.facts.leadsTo(p).To] = true
 		}
 	}
 	for _, m := range h.facts.Mounts {
 		switch {
 		case m.has("ro") || m.At == "/" || t.at(m.At).ID != m.ID:
-		case masked[m.At] && m.isMask():
+		case m.isMask(): // also one that nobody asked for
 		case slices.Contains(devices, m.At):
 		case slices.ContainsFunc(all, func(a asked) bool {
 			return m.At == a.at || under(m.At, a.at) && (slices.Contains(a.mount.Options, "rbind") || a.mount.Type == "cgroup")
