@@ -294,7 +294,7 @@ func TestOfContainer(t *testing.T) {
 	root := t.TempDir()
 	b := newBundle(t, plain)
 	for _, tt := range []struct{ name, state, want string }{
-		{"good", `{"config":{"labels":["a=b","bundle=` + b.Path + `"]}}`, ""},
+		{"good", `{"init_process_pid":7,"init_process_start":42,"config":{"labels":["a=b","bundle=` + b.Path + `"]}}`, ""},
 		{"two", `{"config":{"labels":["bundle=/evil","bundle=` + b.Path + `"]}}`, "more than one label"},
 		{"none", `{"config":{"labels":["x"]}}`, "no label"},
 		{"relative", `{"config":{"labels":["bundle=x"]}}`, "not an absolute path"},
@@ -309,19 +309,19 @@ func TestOfContainer(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "state.json"), []byte(tt.state), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, err := OfContainer(root, tt.name)
+			got, init, err := OfContainer(root, tt.name)
 			if err == nil {
 				defer got.Close()
 			}
 			switch {
-			case tt.want == "" && (err != nil || got.Path != b.Path):
+			case tt.want == "" && (err != nil || got.Path != b.Path || init != Init{PID: 7, Start: 42}):
 				t.Errorf("got %v, %v", got, err)
 			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}
-	if _, err := OfContainer(root, "nobody"); err == nil || err.Error() != `container "nobody" does not exist` {
+	if _, _, err := OfContainer(root, "nobody"); err == nil || err.Error() != `container "nobody" does not exist` {
 		t.Errorf("got %v", err)
 	}
 }

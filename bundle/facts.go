@@ -48,7 +48,7 @@ func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, err
 		return f, err
 	}
 	if p.AppArmor.Action != policy.Off {
-		if f.AppArmor, err = appArmor(h.Sys); err != nil {
+		if f.AppArmor, err = h.AppArmor(); err != nil {
 			return f, err
 		}
 	}
@@ -122,9 +122,9 @@ func owners(mounts []specs.Mount) map[string]enforce.Owner {
 	return found
 }
 
-// appArmor asks the kernel. A kernel without it does not have the files.
-func appArmor(sys string) (enforce.AppArmor, error) {
-	enabled, err := os.ReadFile(filepath.Join(sys, "module/apparmor/parameters/enabled"))
+// AppArmor asks the kernel. A kernel without it does not have the files.
+func (h Host) AppArmor() (enforce.AppArmor, error) {
+	enabled, err := os.ReadFile(filepath.Join(h.Sys, "module/apparmor/parameters/enabled"))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.HasPrefix(string(enabled), "Y") {
 		return enforce.AppArmor{}, nil
 	}
@@ -132,7 +132,7 @@ func appArmor(sys string) (enforce.AppArmor, error) {
 		return enforce.AppArmor{}, fmt.Errorf("whether the kernel has AppArmor: %w", err)
 	}
 	a := enforce.AppArmor{Enabled: true, Loaded: map[string]bool{}}
-	profiles, err := os.ReadFile(filepath.Join(sys, "kernel/security/apparmor/profiles"))
+	profiles, err := os.ReadFile(filepath.Join(h.Sys, "kernel/security/apparmor/profiles"))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return a, nil // securityfs is not mounted, or not ours to read (a user namespace): nothing is known to be loaded
 	}

@@ -16,9 +16,13 @@ const (
 	recordName = "runclamp.json"
 	// recordVersion changes when an older runclamp could misread a record.
 	recordVersion = 1
-	// ProofNone: nothing was proved from the kernel.
+	// ProofNone: nothing was proved from the kernel, or not all that the configuration asks for.
 	ProofNone = "none"
-	maxRecord = 1 << 20
+	// ProofPassed: all that the configuration asks for was read from the kernel, and is in force.
+	ProofPassed = "passed"
+	// ProofFailed: something that it asks for is not.
+	ProofFailed = "failed"
+	maxRecord   = 1 << 20
 )
 
 // Record is what runclamp remembers of the decision about a container, for the verbs that come after create. They read no
@@ -33,6 +37,8 @@ type Record struct {
 	Verdict  enforce.Verdict `json:"verdict"`
 	// Proof says what was proved from the kernel before the first instruction.
 	Proof string `json:"proof"`
+	// RequireProof: it may only start if everything can be proved.
+	RequireProof bool `json:"requireProof,omitempty"`
 	// Exec says what later execs may do.
 	Exec enforce.ExecSettings `json:"exec"`
 	// Resources says what later updates may do.

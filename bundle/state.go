@@ -14,43 +14,59 @@ import (
 // maxState is the most that the delegate's record of a container may have. It holds the whole configuration once more.
 const maxState = 16 << 20
 
+// Init is the first process of a container: the one that waits to execute its program, until it does.
+type Init struct {
+	// PID is as it is called here, whatever namespace the container has. 0: there is none in the delegate's record.
+	PID int
+	// Start is when it was started, as field 22 of /proc/PID/stat has it: a PID is given out again.
+	Start uint64
+}
+
 // OfContainer opens the bundle of a container that exists, found in the delegate's own record <root>/<id>/state.json
 // (runc, libcontainer). id must have been validated, or it is a path.
 //
 // The delegate keeps the bundle among the annotations, as a label "bundle=PATH", and takes the first of them. A container
 // whose annotations bring one of their own would lead it to another config.json, so there must be exactly one.
-func OfContainer(root, id string) (*Bundle, error) {
+func OfContainer(root, id string) (*Bundle, Init, error) {
 	path := filepath.Join(root, id, "state.json")
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, fmt.Errorf("container %q does not exist", id)
+		return nil, Init{}, fmt.Errorf("container %q does not exist", id)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, Init{}, fmt.Errorf("%s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
 	data, _, err := readRegular(f, maxState)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
+		return nil, Init{}, err
 	}
-	at, err := bundleLabel(data)
+	at, init, err := parseState(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, Init{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return Open(at)
+	b, err := Open(at)
+	return b, init, err
 }
 
-func bundleLabel(state []byte) (string, error) {
+func parseState(state []byte) (bundle string, init Init, err error) {
 	var s struct {
+		PID    int    `json:"init_process_pid"`
+		Start  uint64 `json:"init_process_start"`
 		Config struct {
 			Labels []string `json:"labels"`
 		} `json:"config"`
 	}
 	if err := json.Unmarshal(state, &s); err != nil {
-		return "", err
+		return "", Init{}, err
 	}
+	bundle, err = bundleLabel(s.Config.Labels)
+	return bundle, Init{s.PID, s.Start}, err
+}
+
+func bundleLabel(labels []string) (string, error) {
 	found := ""
-	for _, l := range s.Config.Labels {
+	for _, l := range labels {
 		path, ok := strings.CutPrefix(l, "bundle=")
 		switch {
 		case !ok:

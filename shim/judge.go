@@ -77,6 +77,7 @@ func (j Judgement) tell(e *entry) {
 func (j Judgement) record(p PolicyFile) bundle.Record {
 	return bundle.Record{
 		Source: j.Policy.Source, Policy: j.provenance, Workload: j.Workload, Mode: p.Mode, Verdict: j.Decision.Verdict,
-		Proof: bundle.ProofNone, Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Audit: j.Policy.Audit, Findings: j.Decision.Findings,
+		Proof: bundle.ProofNone, RequireProof: j.Policy.RequireProof,
+		Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Audit: j.Policy.Audit, Findings: j.Decision.Findings,
 	}
 }

@@ -5,23 +5,75 @@ import (
 	"fmt"
 
 	"runclamp/bundle"
+	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/proof"
 )
 
-// start lets a created container run, if it is one that was decided about.
+// start lets a created container run, if it is one that was decided about, and if the kernel says that what was decided is in
+// force.
 func (r Runtime) start(g Global, inv Invocation) error {
+	e := r.newEntry(inv)
 	c, err := findContainer(inv)
-	if err == nil && c.record == nil {
-		err = fmt.Errorf("container %q: %w: it was created by another runtime; create it with runclamp", inv.ID, bundle.ErrNoRecord)
+	r.judgedBy(c.record, &e)
+	d, delegateErr := r.delegate()
+	if delegateErr != nil {
+		return delegateErr
 	}
-	if err != nil {
-		e := r.newEntry(inv)
-		r.judgedBy(c.record, &e)
-		if err := r.conclude(g, e, err); err != nil {
-			return err
+	e.Delegate = d.path
+	switch {
+	case err != nil:
+	case c.record == nil:
+		err = fmt.Errorf("container %q: %w: it was created by another runtime; create it with runclamp", inv.ID, bundle.ErrNoRecord)
+	default:
+		err = prove(c, &e)
+	}
+	if err := r.conclude(g, e, err); err != nil {
+		return err
+	}
+	return d.exec(inv.Argv(), r.Env)
+}
+
+// prove holds the process that waits for its start against the configuration that was decided about. What could not be read is
+// recorded, or in the way if the policy requires the proof.
+func prove(c container, e *entry) error {
+	found := proofOf(c)
+	d := enforce.Decision{Verdict: enforce.Unchanged, Findings: found}
+	e.Proof = bundle.ProofPassed
+	for i := range found {
+		switch {
+		case found[i].Action == policy.Reject:
+			e.Proof, d.Verdict = bundle.ProofFailed, enforce.Refused
+			continue
+		case e.Proof == bundle.ProofPassed:
+			e.Proof = bundle.ProofNone
+		}
+		if c.record.RequireProof {
+			found[i].Action, d.Verdict = policy.Reject, enforce.Refused
+			found[i].Mend = "the policy requires the proof (requireProof)"
 		}
 	}
-	return r.handOver(inv.Argv())
+	e.Verdict, e.Findings = d.Verdict, append(e.Findings, found...)
+	if d.Verdict == enforce.Refused {
+		return refusedError(d.Refusal(c.record.Source))
+	}
+	return nil
+}
+
+func proofOf(c container) []enforce.Finding {
+	if c.init.PID <= 0 {
+		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}
+	}
+	facts, err := proof.Read(proof.ThisHost(), proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
+	if err != nil {
+		return []enforce.Finding{proof.NotRead("", err)}
+	}
+	if p := c.config.Spec.Process; p != nil && p.ApparmorProfile != "" {
+		if facts.AppArmor, err = (bundle.Host{Sys: "/sys"}).AppArmor(); err != nil {
+			facts.Unread = append(facts.Unread, proof.Gap{Fact: proof.AppArmor, Err: err})
+		}
+	}
+	return proof.Hold(c.config.Spec, facts)
 }
 
 // judgedBy fills an entry from a container's record. A container that has none was not made by runclamp; what the policy says of
@@ -43,6 +95,8 @@ type container struct {
 	config *bundle.Config
 	// record is of the decision about it. Nil: there was none. Otherwise its configuration is the one that was decided about.
 	record *bundle.Record
+	// init is its first process.
+	init bundle.Init
 }
 
 // workload is who it was found to be when it was made.
@@ -54,11 +108,12 @@ func (c container) workload() policy.Workload {
 }
 
 func findContainer(inv Invocation) (c container, err error) {
-	b, err := bundle.OfContainer(inv.Root(), inv.ID)
+	b, init, err := bundle.OfContainer(inv.Root(), inv.ID)
 	if err != nil {
 		return container{}, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+	c.init = init
 	if c.config, err = b.ReadConfig(); err != nil {
 		return container{}, err
 	}

@@ -1,0 +1,13 @@
+//go:build !amd64 && !arm64
+
+package proof
+
+const (
+	nativeArch = 0
+	// hasTable: without the numbers of the system calls, no program can be held against a profile. That is said.
+	hasTable = false
+)
+
+var nativeCalls [0]string
+
+func foreign() []architecture { return nil }

@@ -1,0 +1,52 @@
+// The loosener is a delegate that does not do what it is told: it gives runc another config.json than the one in the bundle, and
+// puts that one back, so that nobody sees it in a file. Beside it lie the links runc and, if it is to lie, loosened.json.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	here := filepath.Dir(os.Args[0])
+	loosened, err := os.ReadFile(filepath.Join(here, "loosened.json"))
+	if errors.Is(err, fs.ErrNotExist) || !slices.Contains(os.Args, "create") {
+		runc := filepath.Join(here, "runc")
+		fail(syscall.Exec(runc, append([]string{runc}, os.Args[1:]...), os.Environ()))
+	}
+	fail(err)
+	fail(create(here, loosened))
+}
+
+func create(here string, loosened []byte) (err error) {
+	i := slices.IndexFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "--bundle=") })
+	if i < 0 {
+		return errors.New("no bundle")
+	}
+	config := filepath.Join(strings.TrimPrefix(os.Args[i], "--bundle="), "config.json")
+	asked, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(config, loosened, 0o600); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.WriteFile(config, asked, 0o600)) }()
+	cmd := exec.Command(filepath.Join(here, "runc"), os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "loosener:", err)
+		os.Exit(1)
+	}
+}
