@@ -40,8 +40,10 @@ type Input struct {
 	Policy   policy.Policy
 	Workload policy.Workload
 	// Verb is the runtime's: create, run, restore.
-	Verb  string
-	Facts Facts
+	Verb string
+	// Beside is what comes with the verb and does not stand in the configuration (NoPivot and the like).
+	Beside []string
+	Facts  Facts
 	// Spec is the configuration as the controls before this one have left it.
 	Spec *specs.Spec
 	// Asked is the configuration as the engine sent it.

@@ -20,6 +20,8 @@ import (
 // engine sends for an ordinary container and that give it a part of the host: its realtime scheduling, its network devices,
 // its caches, another's cgroup; and sections for other platforms, which other runtimes than runc heed.
 //
+// So is what the command line and the environment put beside it (beside.go).
+//
 // A field that the specification does not have is refused where a newer delegate might act on it: in process, root, mounts,
 // hooks and linux. Elsewhere it is recorded (config.md, "Extensibility": runtimes must ignore what they don't know).
 //
@@ -61,7 +63,7 @@ func checkSpecification(in Input) []Finding {
 			Mend: "give the bundle's config.json a root.path",
 		})
 	}
-	for _, f := range slices.Concat(odd(s), otherPlatforms(s), unknownFields(in.Facts.Unknown)) {
+	for _, f := range slices.Concat(odd(s), otherPlatforms(s), unknownFields(in.Facts.Unknown), besides(in.Beside)) {
 		if !slices.Contains(in.Policy.Controls.Specification.Allow, f.Detail) {
 			found = append(found, f)
 		}

@@ -11,6 +11,18 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// TestBeside: what does not stand in the configuration.
+func TestBeside(t *testing.T) {
+	all := []string{enforce.NoPivot, enforce.NoNewKeyring, enforce.PreserveFDs, enforce.ListenFDs, enforce.NotifySocket}
+	given := func(names ...string) func(*enforce.Input) { return func(in *enforce.Input) { in.Beside = names } }
+	runControlCases(t, []controlCase{
+		{name: "all", input: given(all...), findings: []string{"specification:LISTEN_FDS reject", "specification:NOTIFY_SOCKET reject", "specification:no-new-keyring reject",
+			"specification:no-pivot reject", "specification:preserve-fds reject"}, verdict: enforce.Refused},
+		{name: "allowed", input: given(all...), policy: func(c *policy.Controls) { c.Specification.Allow = all }, verdict: enforce.Unchanged},
+		{name: "none that is known", input: given("x"), verdict: enforce.Unchanged},
+	})
+}
+
 func TestOddFields(t *testing.T) {
 	process := func(change func(*specs.Process)) func(*specs.Spec) {
 		return func(s *specs.Spec) { change(s.Process) }

@@ -44,7 +44,7 @@ func (r Runtime) clamp(g Global, inv Invocation, path string, p PolicyFile, e *e
 	if err != nil {
 		return r.conclude(g, *e, err)
 	}
-	j, err := Judge(Asked{Verb: inv.Verb, Root: inv.Root(), ID: inv.ID, Parent: bundle.ParentCommand}, b, c, p, r.Now())
+	j, err := Judge(Asked{Verb: inv.Verb, Beside: r.beside(inv), Root: inv.Root(), ID: inv.ID, Parent: bundle.ParentCommand}, b, c, p, r.Now())
 	if err == nil && j.Decision.Verdict == enforce.Refused {
 		err = refusedError(j.refusal())
 	}
@@ -64,6 +64,27 @@ func (r Runtime) clamp(g Global, inv Invocation, path string, p PolicyFile, e *e
 		return r.conclude(g, *e, err)
 	}
 	return nil
+}
+
+// beside is what the delegate would make of the command line and the environment, beyond the configuration. 0 descriptors are none.
+func (r Runtime) beside(inv Invocation) []string {
+	var given []string
+	if inv.Bool("no-pivot") {
+		given = append(given, enforce.NoPivot)
+	}
+	if inv.Bool("no-new-keyring") {
+		given = append(given, enforce.NoNewKeyring)
+	}
+	if n, ok := inv.Value("preserve-fds"); ok && n != "0" {
+		given = append(given, enforce.PreserveFDs)
+	}
+	if n, ok := lookup(r.Env, "LISTEN_FDS"); ok && n != "" && n != "0" {
+		given = append(given, enforce.ListenFDs)
+	}
+	if s, ok := lookup(r.Env, "NOTIFY_SOCKET"); ok && s != "" {
+		given = append(given, enforce.NotifySocket)
+	}
+	return given
 }
 
 // bundlePath is absolute. The default is the working directory.

@@ -14,6 +14,8 @@ import (
 type Asked struct {
 	// Verb is create, run or restore.
 	Verb string
+	// Beside is what the command line and the environment add to the configuration (enforce.NoPivot and the like).
+	Beside []string
 	// Root is the folder of the delegate's records, and ID the container's: they say which engine it is.
 	Root, ID string
 	// Parent is the command line of the process that called the runtime.
@@ -46,7 +48,7 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 	if err != nil {
 		return j, err
 	}
-	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Facts: facts, Spec: c.Spec})
+	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Beside: a.Beside, Facts: facts, Spec: c.Spec})
 	if j.Clamped, j.Changes, err = c.Apply(j.Decision.Edits); err != nil {
 		return j, fmt.Errorf("clamping config.json: %w", err)
 	}

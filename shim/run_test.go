@@ -339,3 +339,23 @@ func TestExec(t *testing.T) {
 	l.write(t, filepath.Join(l.root, "c1", "state.json"), `{"config":{"labels":["bundle=/evil","bundle=`+l.bundle+`"]}}`)
 	l.mustRefuse(t, "more than one label", "exec", "c1", "id")
 }
+
+// TestBeside: what the command line and the environment would give a container that has no word of it in its configuration.
+func TestBeside(t *testing.T) {
+	l := newLab(t)
+	for want, args := range map[string][]string{
+		"specification:no-pivot: ":       {"create", "--no-pivot", "--bundle", l.bundle, "c1"},
+		"specification:no-new-keyring: ": {"run", "--no-new-keyring", "--bundle", l.bundle, "c1"},
+		"specification:preserve-fds: ":   {"create", "--preserve-fds", "1", "--bundle", l.bundle, "c1"},
+	} {
+		l.mustRefuse(t, want, args...)
+	}
+	l.mustRun(t, "--root", l.root, "create", "--no-pivot=false", "--preserve-fds", "0", "--bundle", l.bundle, "c1")
+	for name, want := range map[string]string{"LISTEN_FDS=1": "specification:LISTEN_FDS: ", "NOTIFY_SOCKET=/run/notify": "specification:NOTIFY_SOCKET: "} {
+		key, value, _ := strings.Cut(name, "=")
+		t.Setenv(key, value)
+		l.mustRefuse(t, want, "create", "--bundle", l.bundle, "c1")
+		t.Setenv(key, "")
+	}
+	l.mustRun(t, "--root", l.root, "create", "--bundle", l.bundle, "c1")
+}
