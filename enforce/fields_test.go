@@ -137,6 +137,9 @@ container to the container.
 `)
 	controls := enforce.Controls()
 	for _, c := range controls {
+		if c.Reference.Docker == "" && c.Reference.Kubernetes == "" {
+			t.Errorf("%s does not say how a container satisfies it (Control.Reference)", c.Name)
+		}
 		fmt.Fprintf(&b, "| `%s` |", c.Name)
 		for _, s := range settings {
 			fmt.Fprintf(&b, " %s |", c.Action(s))

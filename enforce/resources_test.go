@@ -1,12 +1,17 @@
 package enforce_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"runclamp/bundle"
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
 
@@ -237,4 +242,68 @@ func TestResourceSettings(t *testing.T) {
 	if got, want := string(mustJSON(t, enforce.NewResourceSettings(p))), `{"action":"fix","pids":1,"memory":2,"milliCPUs":3,"lifted":[{"name":"resources:pids","expires":""},{"name":"resources","expires":""}]}`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+}
+
+// TestUpdateLaws: whatever is asked for, what is handed over is within the limits, needs nothing more, and has lost nothing.
+func TestUpdateLaws(t *testing.T) {
+	fixed := 0
+	for seed := range uint64(3000) {
+		g := newGenerator(seed)
+		s := enforce.ResourceSettings{Action: policy.Fix, Pids: pick[int64](g, 0, 1, 512), Memory: pick[int64](g, 0, 1<<20), MilliCPUs: pick[int64](g, 0, 10, 1500)}
+		asked, container := g.resources(nil), g.resources(nil)
+		text := append([]byte(`{"x-unknown":18446744073709551615`), fmt.Appendf(nil, ",%s", mustJSON(t, asked)[1:])...)
+		if string(mustJSON(t, asked)) == "{}" {
+			text = []byte(`{"x-unknown":18446744073709551615}`)
+		}
+		d := enforce.DecideUpdate(s, container, enforce.Update{Resources: asked})
+		doc, err := bundle.ParseDocument(text, reflect.TypeFor[specs.LinuxResources]())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, _, err := doc.Apply(d.Edits)
+		if err != nil || d.Verdict == enforce.Refused {
+			t.Fatalf("seed %d: %s, %v", seed, d.Verdict, err)
+		}
+		var r specs.LinuxResources
+		if err := json.Unmarshal(held, &r); err != nil || !bytes.Contains(held, []byte(`"x-unknown":18446744073709551615`)) {
+			t.Fatalf("seed %d: %v: %s", seed, err, held)
+		}
+		if again := enforce.DecideUpdate(s, container, enforce.Update{Resources: &r}); len(again.Findings) > 0 || len(again.Edits) > 0 {
+			t.Fatalf("seed %d: once more: %+v, %v\n%s\n%s", seed, again.Findings, again.Edits, text, held)
+		}
+		if err := beyond(s, r); err != nil {
+			t.Fatalf("seed %d: %v\n%s\n%s", seed, err, text, held)
+		}
+		if d.Verdict == enforce.Fixed {
+			fixed++
+		}
+	}
+	if fixed < 500 {
+		t.Errorf("only %d of 3000 had something to fix", fixed)
+	}
+}
+
+// beyond is a second reading of what runc does with an update.
+func beyond(s enforce.ResourceSettings, r specs.LinuxResources) error {
+	if s.Pids > 0 && r.Pids != nil && r.Pids.Limit != nil && (*r.Pids.Limit < 0 || *r.Pids.Limit > s.Pids) {
+		return fmt.Errorf("%d processes", *r.Pids.Limit)
+	}
+	if s.Memory > 0 && r.Memory != nil && r.Memory.Limit != nil && (*r.Memory.Limit < 0 || *r.Memory.Limit > s.Memory) {
+		return fmt.Errorf("%d bytes", *r.Memory.Limit)
+	}
+	if s.MilliCPUs > 0 && r.CPU != nil {
+		quota, period := r.CPU.Quota != nil && *r.CPU.Quota != 0, r.CPU.Period != nil && *r.CPU.Period != 0
+		if quota != period {
+			return errors.New("a quota without a period, or a period without a quota")
+		}
+		if quota && (*r.CPU.Quota < 0 || float64(*r.CPU.Quota)/float64(*r.CPU.Period)*1000 > float64(s.MilliCPUs)) {
+			return fmt.Errorf("%d of %d microseconds", *r.CPU.Quota, *r.CPU.Period)
+		}
+	}
+	for key, value := range r.Unified {
+		if limit := map[string]int64{"pids.max": s.Pids, "memory.max": s.Memory}[key]; limit > 0 && (value == "max" || strings.Contains(value, "\n")) {
+			return fmt.Errorf("%s %q", key, value)
+		}
+	}
+	return nil
 }
