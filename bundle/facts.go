@@ -18,8 +18,10 @@ import (
 
 // Host is where facts come from that are not about the bundle.
 type Host struct {
-	// Sys is where sysfs is mounted.
-	Sys string
+	// Sys and Proc are where sysfs and procfs are mounted.
+	Sys, Proc string
+	// UserNamespace: this is not the initial one, and who owns what can't be told (user_namespaces(7)).
+	UserNamespace bool
 }
 
 // Facts finds out what a decision about a configuration under a policy has to know of the host.
@@ -51,6 +53,14 @@ func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, err
 	}
 	if p.NonRoot.Action != policy.Off {
 		f.Owners = owners(c.Spec.Mounts)
+	}
+	if p.HostNamespaces.Action != policy.Off || p.Sysctls.Action != policy.Off {
+		if f.Namespaces, err = h.namespaces(c.Spec.Linux); err != nil {
+			return f, err
+		}
+	}
+	if p.Hooks.Action != policy.Off {
+		f.Hooks = h.hooks(c.Spec.Hooks)
 	}
 	return f, nil
 }

@@ -39,6 +39,14 @@ func Trusted(path string) (resolved string, err error) {
 			if links++; links > maxLinks {
 				return "", fmt.Errorf("%s: %w", path, unix.ELOOP)
 			}
+			var on unix.Statfs_t
+			if err := unix.Statfs(resolved, &on); err != nil {
+				return "", fmt.Errorf("%s: %w", resolved, err)
+			}
+			if on.Type == unix.PROC_SUPER_MAGIC {
+				// They don't lead where their text says (proc(5), /proc/pid/root).
+				return "", fmt.Errorf("%s is a link of procfs, which leads elsewhere for every process", next)
+			}
 			target, err := os.Readlink(next)
 			if err != nil {
 				return "", err

@@ -44,6 +44,10 @@ type Facts struct {
 	Owners map[string]Owner
 	// Names are the image's files of users and groups. Nil: it has none, or nobody wants to know.
 	Names *Names
+	// Namespaces are what the paths of linux.namespaces lead to, by the path.
+	Namespaces map[string]Namespace
+	// Hooks are what the paths of hooks lead to, by the path.
+	Hooks map[string]Hook
 	// BundlePath is the bundle's folder, where the files of a decision are put.
 	BundlePath string
 }

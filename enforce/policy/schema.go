@@ -124,6 +124,12 @@ func formatSchema(is string) map[string]any {
 		return map[string]any{"type": "integer", "minimum": 1, "maximum": uint32(maxID), "not": map[string]any{"const": 65534}}
 	case "capability":
 		return either(map[string]any{"enum": shortNames()}, text("^([Cc][Aa][Pp]_)?[A-Za-z_]+$"))
+	case "annotation":
+		return text("^[^=*]+$")
+	case "sysctl":
+		return text("^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+$")
+	case "variable":
+		return text("^[^=*]+$")
 	case "tmpfsPath", "file":
 		return text("^/.+")
 	case "profile":

@@ -144,7 +144,7 @@ func TestTags(t *testing.T) {
 				t.Errorf("%s has no key or no explanation", at)
 			}
 			switch f.Tag.Get("tighten") {
-			case "", "order", "intersect", "fields", "tmpfs":
+			case "", "order", "intersect", "union", "fields", "tmpfs":
 			default:
 				t.Errorf("%s: tighten:%q", at, f.Tag.Get("tighten"))
 			}
