@@ -19,9 +19,9 @@ import (
 
 // Host is where facts come from that are not about the bundle.
 type Host struct {
-	// Sys is where sysfs is mounted.
-	Sys string
-	// UserNamespace: this is not the initial one.
+	// Sys and Proc are where sysfs and procfs are mounted.
+	Sys, Proc string
+	// UserNamespace: this is not the initial one, and who owns what can't be told (user_namespaces(7)).
 	UserNamespace bool
 }
 
@@ -62,6 +62,14 @@ func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, err
 		if f.OOMScoreAdj, err = ownOOMScoreAdj(); err != nil {
 			return f, err
 		}
+	}
+	if p.HostNamespaces.Action != policy.Off || p.Sysctls.Action != policy.Off {
+		if f.Namespaces, err = h.namespaces(c.Spec.Linux); err != nil {
+			return f, err
+		}
+	}
+	if p.Hooks.Action != policy.Off {
+		f.Hooks = h.hooks(c.Spec.Hooks)
 	}
 	return f, nil
 }

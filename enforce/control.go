@@ -68,6 +68,10 @@ type Facts struct {
 	// for them. OOMScoreAdj is the same for oom_score_adj.
 	HardLimits  map[string]uint64
 	OOMScoreAdj int
+	// Namespaces are what the paths of linux.namespaces lead to, by the path.
+	Namespaces map[string]Namespace
+	// Hooks are what the paths of hooks lead to, by the path.
+	Hooks map[string]Hook
 	// BundlePath is the bundle's folder, where the files of a decision are put.
 	BundlePath string
 }

@@ -36,7 +36,8 @@ func clean(t *testing.T) *specs.Spec {
 			{Destination: "/etc/hosts", Type: "bind", Source: "/hosts", Options: []string{"rbind"}},
 		},
 		Linux: &specs.Linux{
-			Seccomp: profile,
+			Namespaces: []specs.LinuxNamespace{{Type: "pid"}, {Type: "network"}, {Type: "ipc"}, {Type: "uts"}, {Type: "mount"}, {Type: "cgroup"}},
+			Seccomp:    profile,
 			MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 				"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
@@ -49,9 +50,11 @@ func clean(t *testing.T) *specs.Spec {
 func facts() enforce.Facts {
 	return enforce.Facts{
 		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
-		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true, "docker-default": true}},
-		Names:    &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
-		Owners:   map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
+		AppArmor:   enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true, "docker-default": true}},
+		Namespaces: map[string]enforce.Namespace{"/proc/1/ns/net": {Host: true}, "/proc/7/ns/net": {}, "/run/netns/gone": {Problem: "it is gone"}},
+		Hooks:      map[string]enforce.Hook{"/proc/7/exe": {Path: "/usr/bin/dockerd"}, "/usr/bin/hook": {Path: "/usr/bin/hook"}, "/tmp/hook": {Path: "/tmp/hook", Problem: "it is anybody's"}},
+		Names:      &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
+		Owners:     map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
 	}
 }
 
@@ -164,7 +167,8 @@ func TestSpecification(t *testing.T) {
 
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
-		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action, &c.Resources.Action} {
+		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action, &c.Resources.Action,
+		&c.Annotations.Action, &c.Hooks.Action, &c.HostNamespaces.Action, &c.Environment.Action, &c.Sysctls.Action} {
 		*a = policy.Off
 	}
 }

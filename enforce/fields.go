@@ -36,12 +36,7 @@ func UnjudgedFields() []Unjudged {
 		{"/linux/resources/rdma", "limits that are none without it"},
 
 		// OWNED BY CONTROLS TO COME. To be deleted, each line with the control that takes it over.
-		{"/annotations", "annotations"},
-		{"/hooks", "hooks"},
-		{"/linux/namespaces", "hostNamespaces"},
-		{"/linux/sysctl", "sysctls"},
 		{"/linux/devices", "devices"},
-		{"/process/env", "environment"},
 		{"/mounts", "hostMounts"},
 		{"/root/path", "hostMounts"},
 		{"/linux/rootfsPropagation", "hostMounts"},

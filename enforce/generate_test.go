@@ -89,7 +89,7 @@ func (g generator) spec() *specs.Spec {
 		s.Process = &specs.Process{
 			User:            specs.User{UID: g.id(), GID: g.id(), AdditionalGids: some[uint32](g, 0, 0, 10, 2000)},
 			Args:            []string{"/app"},
-			Env:             some(g, "PATH=/bin", "HOME=/root", "HOME=/", "HOME=/home/app", "HOME=", "SECRET=1"),
+			Env:             some(g, "PATH=/bin", "HOME=/root", "HOME=/", "HOME=/home/app", "HOME=", "SECRET=1", "LD_PRELOAD=/x.so"),
 			Cwd:             "/",
 			NoNewPrivileges: g.IntN(2) == 0,
 		}
@@ -108,6 +108,7 @@ func (g generator) spec() *specs.Spec {
 			MaskedPaths:   some(g, "/proc/kcore", "/proc/keys/", "/proc/acpi", "/proc/sys", "/sys/firmware"),
 			ReadonlyPaths: some(g, "/proc/sys", "/proc/bus", "/proc/irq"),
 		}
+		s.Linux.Namespaces, s.Linux.Sysctl = g.namespaces(), g.sysctls()
 		if g.IntN(8) == 0 {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: pick[uint32](g, 1, 65536)}}
 			s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: pick[uint32](g, 1, 65536)}}
@@ -130,6 +131,10 @@ func (g generator) spec() *specs.Spec {
 			})
 		}
 		s.Process.OOMScoreAdj = pick(g, nil, number(0), number(-1000), number(-998), number(-997), number(500))
+	}
+	s.Annotations = g.annotations()
+	if g.IntN(8) == 0 {
+		s.Hooks = &specs.Hooks{Prestart: g.hooks(), CreateRuntime: g.hooks(), CreateContainer: g.hooks(), Poststop: g.hooks()}
 	}
 	return s
 }
@@ -178,6 +183,54 @@ func (g generator) oddities(s *specs.Spec) {
 		s.Linux.IntelRdt = pick(g, nil, &specs.LinuxIntelRdt{})
 	}
 	s.Windows = pick(g, nil, &specs.Windows{})
+}
+
+// namespaces are mostly those that a container has.
+func (g generator) namespaces() []specs.LinuxNamespace {
+	var list []specs.LinuxNamespace
+	for _, t := range []specs.LinuxNamespaceType{"pid", "network", "ipc", "uts", "mount", "cgroup", "user", "time"} {
+		if g.IntN(20) > 0 && (t != "cgroup" || g.IntN(2) == 0) {
+			list = append(list, specs.LinuxNamespace{Type: t})
+		}
+	}
+	if len(list) > 0 && g.IntN(8) == 0 {
+		list[g.IntN(len(list))].Path = pick(g, "/proc/1/ns/net", "/proc/7/ns/net", "/run/netns/gone", "/nobody/looked")
+	}
+	if g.IntN(20) == 0 {
+		list = append(list, specs.LinuxNamespace{Type: pick[specs.LinuxNamespaceType](g, "pid", "cgroup", "PID", "")})
+	}
+	return list
+}
+
+func (g generator) sysctls() map[string]string {
+	all := map[string]string{}
+	for _, k := range some(g, "net.ipv4.tcp_rmem", "net/ipv4/ping_group_range", "kernel.shm_rmid_forced") {
+		all[k] = "1"
+	}
+	if g.IntN(10) == 0 {
+		all[pick(g, "kernel.core_pattern", "net.core.somaxconn", "net/core.somaxconn", "", "..")] = "1"
+	}
+	return all
+}
+
+func (g generator) annotations() map[string]string {
+	all := map[string]string{"note": "mine"}
+	if g.IntN(8) == 0 {
+		all[pick(g, "bundle", "bundle=/x", "a\nb", "org.criu.config", "run.oci.handler", "org.systemd.property.KillSignal")] = pick(g, "15", "/x")
+	}
+	return all
+}
+
+func (g generator) hooks() []specs.Hook {
+	var list []specs.Hook
+	for range g.IntN(3) {
+		list = append(list, specs.Hook{
+			Path: pick(g, "/proc/7/exe", "/proc/7/exe", "/usr/bin/hook", "/tmp/hook", "/nobody/looked"),
+			Args: pick(g, []string{"libnetwork-setkey", "-exec-root=/run/docker", "a", "b"}, []string{"libnetwork-setkey"}, nil),
+			Env:  some(g, "LD_PRELOAD=/x.so"),
+		})
+	}
+	return list
 }
 
 // text writes a configuration as an engine might, with fields that nobody knows and numbers that a float can't hold.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -105,7 +106,8 @@ func (g generator) input(t testing.TB) enforce.Input {
 	}
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
-			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE", "specification:linux.cgroupsPath")}}
+			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
+			"specification:linux.cgroupsPath", "annotations", "hooks", "hostNamespaces:network", "hostNamespaces:cgroup", "sysctls")}}
 	}
 	c := &in.Policy.Controls
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
@@ -117,6 +119,12 @@ func (g generator) input(t testing.TB) enforce.Input {
 	c.Privileged.Action = pick(g, policy.Reject, policy.Audit)
 	c.Seccomp.Profile = pick(g, policy.DefaultProfile, policy.AnyProfile)
 	c.NonRoot.Passwd = g.IntN(2) == 0
+	c.HostNamespaces.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
+	c.HostNamespaces.Allow = some(g, policy.HostPID, policy.HostNetwork, policy.HostCgroup)
+	c.Hooks.Allow = some(g, "/usr/bin/hook", "/tmp/hook")
+	c.Annotations.Allow = some(g, "bundle", "org.criu.config")
+	c.Sysctls.Allow = some(g, "net.core.somaxconn", "kernel.core_pattern")
+	c.Environment.Action = pick(g, policy.Audit, policy.Reject, policy.Off)
 	c.Checkpoint.Action = pick(g, policy.Reject, policy.Audit)
 	c.Resources.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
 	c.Resources.Pids = pick[int64](g, 0, 1, 512)
@@ -234,6 +242,9 @@ func looser(a, b *specs.Spec, tmpfsNamed bool) error {
 		return err
 	}
 	la, lb := section(a), section(b)
+	if err := moreShared(a, b); err != nil {
+		return err
+	}
 	for _, p := range la.MaskedPaths {
 		if !slices.Contains(lb.MaskedPaths, p) {
 			return fmt.Errorf("%s is no longer masked", p)
@@ -351,6 +362,23 @@ func moreCapabilities(a, b *specs.Process) error {
 				return fmt.Errorf("%s came into the %s set", c, s.name)
 			}
 		}
+	}
+	return nil
+}
+
+// moreShared: the namespaces are the same, but for a cgroup namespace of its own; annotations, sysctls and hooks are the same.
+func moreShared(a, b *specs.Spec) error {
+	was, is := section(a).Namespaces, section(b).Namespaces
+	if len(is) < len(was) || !slices.Equal(is[:len(was)], was) {
+		return fmt.Errorf("the namespaces were %v and are %v", was, is)
+	}
+	for _, ns := range is[len(was):] {
+		if ns != (specs.LinuxNamespace{Type: specs.CgroupNamespace}) || slices.ContainsFunc(was, func(w specs.LinuxNamespace) bool { return w.Type == ns.Type }) {
+			return fmt.Errorf("the namespace %v came in", ns)
+		}
+	}
+	if !maps.Equal(a.Annotations, b.Annotations) || !maps.Equal(section(a).Sysctl, section(b).Sysctl) || !reflect.DeepEqual(a.Hooks, b.Hooks) {
+		return errors.New("annotations, sysctls or hooks changed")
 	}
 	return nil
 }

@@ -255,7 +255,7 @@ func TestUpdateLaws(t *testing.T) {
 		if string(mustJSON(t, asked)) == "{}" {
 			text = []byte(`{"x-unknown":18446744073709551615}`)
 		}
-		d := enforce.DecideUpdate(s, container, enforce.Update{Resources: asked})
+		d := enforce.DecideUpdate(s, container, enforce.Update{Resources: asked}, time.Time{})
 		doc, err := bundle.ParseDocument(text, reflect.TypeFor[specs.LinuxResources]())
 		if err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestUpdateLaws(t *testing.T) {
 		if err := json.Unmarshal(held, &r); err != nil || !bytes.Contains(held, []byte(`"x-unknown":18446744073709551615`)) {
 			t.Fatalf("seed %d: %v: %s", seed, err, held)
 		}
-		if again := enforce.DecideUpdate(s, container, enforce.Update{Resources: &r}); len(again.Findings) > 0 || len(again.Edits) > 0 {
+		if again := enforce.DecideUpdate(s, container, enforce.Update{Resources: &r}, time.Time{}); len(again.Findings) > 0 || len(again.Edits) > 0 {
 			t.Fatalf("seed %d: once more: %+v, %v\n%s\n%s", seed, again.Findings, again.Edits, text, held)
 		}
 		if err := beyond(s, r); err != nil {

@@ -175,7 +175,7 @@ func appendAudit(log string, line []byte, unchecked bool) (err error) {
 		return err
 	}
 	if !unchecked {
-		if err := onlyRoots(path, st); err != nil {
+		if err := bundle.OnlyRoots(path, st); err != nil {
 			return err
 		}
 	}

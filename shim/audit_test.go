@@ -59,7 +59,7 @@ exceptions:
 	l.mustRefuse(t, "checkpoint: ", "checkpoint", "c1")
 	l.write(t, config, strings.Replace(dockerLike, `"linux"`, `"annotations":{"tier":"public"},"linux"`, 1))
 	l.mustRefuse(t, "nonRoot:uid", create[2:]...)
-	l.write(t, config, strings.Replace(dockerLike, `"linux":{}`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}`, 1))
+	l.write(t, config, strings.Replace(dockerLike, `"linux":{`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]},`, 1))
 	l.mustRefuse(t, "; exception lapsed expired on 2024-01-31)", create[2:]...)
 	l.write(t, config, "{}{}")
 	l.mustRefuse(t, "something follows", create[2:]...)
@@ -175,7 +175,7 @@ func TestModeAudit(t *testing.T) {
 	l.write(t, process, `{"user":{"uid":0,"gid":0},"args":["id"],"cwd":"/"}`)
 	for _, tt := range []struct{ name, config, want string }{
 		{"what would be fixed", dockerLike, `"mode":"audit","verdict":"fixed"`},
-		{"what would be refused", strings.Replace(dockerLike, `"linux":{}`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}`, 1), `"mode":"audit","verdict":"refused"`},
+		{"what would be refused", strings.Replace(dockerLike, `"linux":{`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]},`, 1), `"mode":"audit","verdict":"refused"`},
 		{"what can't be read", dockerLike + "{}", `"error":"config.json: line 1`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

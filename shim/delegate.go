@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"runclamp/bundle"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -55,7 +57,7 @@ var errItself = errors.New("it is runclamp itself")
 // name leads to; unchecked leaves that out. A rootless engine's root is not the host's, so who owns what can't be told there
 // (user_namespaces(7)), and runclamp is a guard rail.
 func openDelegate(path string, unchecked bool) (d delegate, err error) {
-	resolve := trusted
+	resolve := bundle.Trusted
 	if unchecked {
 		resolve = filepath.EvalSymlinks
 	}
@@ -96,7 +98,7 @@ func openDelegate(path string, unchecked bool) (d delegate, err error) {
 	return d, nil
 }
 
-// judgeProgram: a program that can be handed over to. The folders above it are trusted's.
+// judgeProgram: a program that can be handed over to. The folders above it are bundle.Trusted's.
 func judgeProgram(path string, st, self unix.Stat_t, unchecked bool) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -108,7 +110,7 @@ func judgeProgram(path string, st, self unix.Stat_t, unchecked bool) error {
 	case unchecked:
 		return nil
 	}
-	return onlyRoots(path, st)
+	return bundle.OnlyRoots(path, st)
 }
 
 // inUserNamespace: not the initial one. What can't be read is taken for the initial one, where the checks hold.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"runclamp/bundle"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -139,7 +141,7 @@ func TestOnlyRoots(t *testing.T) {
 		{unix.Stat_t{Mode: unix.S_IFDIR | 0o1777}, "(mode 1777): chmod go-w /d"},
 		{unix.Stat_t{Mode: unix.S_IFDIR | 0o1757}, "chmod go-w /d"},
 	} {
-		if err := onlyRoots("/d", tt.st); !says(err, tt.want) {
+		if err := bundle.OnlyRoots("/d", tt.st); !says(err, tt.want) {
 			t.Errorf("%o, UID %d: got %v, want %q", tt.st.Mode, tt.st.Uid, err, tt.want)
 		}
 	}

@@ -44,7 +44,7 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 	if j.Policy.RequireProof && a.Verb != "create" {
 		return j, fmt.Errorf("%s: it creates and starts in one step, between which nothing can be proved, and the policy requires that (requireProof): use create and start", a.Verb)
 	}
-	facts, err := b.Facts(c, j.Policy.Controls, bundle.Host{Sys: "/sys", UserNamespace: p.unchecked})
+	facts, err := b.Facts(c, j.Policy.Controls, bundle.Host{Sys: "/sys", Proc: "/proc", UserNamespace: p.unchecked})
 	if err != nil {
 		return j, err
 	}

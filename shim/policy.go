@@ -85,7 +85,7 @@ func policyName(called string) (name string, named bool, err error) {
 
 // readTrusted reads a file that nobody but root can change, or what its name leads to.
 func readTrusted(path string, unchecked bool) (text []byte, err error) {
-	resolve := trusted
+	resolve := bundle.Trusted
 	if unchecked {
 		resolve = filepath.EvalSymlinks
 	}
@@ -107,7 +107,7 @@ func readTrusted(path string, unchecked bool) (text []byte, err error) {
 		return nil, errors.New("it is not a regular file")
 	}
 	if !unchecked {
-		if err := onlyRoots(target, st); err != nil {
+		if err := bundle.OnlyRoots(target, st); err != nil {
 			return nil, err
 		}
 	}

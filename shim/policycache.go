@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"runclamp/bundle"
 	"runclamp/enforce/policy"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +65,7 @@ func (c policyCache) open(create bool) (int, error) {
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil {
-		err = onlyRoots(c.dir, st)
+		err = bundle.OnlyRoots(c.dir, st)
 	}
 	if err != nil {
 		return -1, errors.Join(err, unix.Close(fd))
@@ -92,7 +93,7 @@ func (c policyCache) load() (f *policy.File, err error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errors.New("it is not a regular file")
 	}
-	if err := onlyRoots(c.name, st); err != nil {
+	if err := bundle.OnlyRoots(c.name, st); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxCached))

@@ -88,7 +88,7 @@ func newLab(t *testing.T) lab {
 	return l
 }
 
-const dockerLike = `{"ociVersion":"1.0.2","x-unknown":1,"process":{"user":{"uid":0,"gid":0},"args":["sh"],"env":["PATH=/bin"],"cwd":"/","capabilities":{"bounding":["CAP_CHOWN"]}},"root":{"path":"rootfs"},"linux":{}}`
+const dockerLike = `{"ociVersion":"1.0.2","x-unknown":1,"process":{"user":{"uid":0,"gid":0},"args":["sh"],"env":["PATH=/bin"],"cwd":"/","capabilities":{"bounding":["CAP_CHOWN"]}},"root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"pid"},{"type":"network"},{"type":"ipc"},{"type":"uts"},{"type":"mount"},{"type":"cgroup"}]}}`
 
 func (l lab) write(t *testing.T, path, text string) {
 	t.Helper()
@@ -230,8 +230,8 @@ func TestCreateRefuses(t *testing.T) {
 	for _, tt := range []struct{ config, want string }{
 		{dockerLike + "{}", "config.json: line 1, column"},
 		{strings.Replace(dockerLike, `"root"`, `"PROCESS":{},"root"`, 1), `the key "PROCESS" differs from "process" only by case`},
-		{strings.Replace(dockerLike, `"linux":{}`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}`, 1), `privileged: a privileged container, which is root on this host`},
-		{`{"ociVersion":"1.0.2"}`, "specification:process"},
+		{strings.Replace(dockerLike, `"linux":{`, `"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]},`, 1), `privileged: a privileged container, which is root on this host`},
+		{strings.Replace(dockerLike, `"process":`, `"x-process":`, 1), "specification:process"},
 	} {
 		l.write(t, config, tt.config)
 		l.mustRefuse(t, tt.want, "create", "--bundle", l.bundle, "c1")

@@ -120,7 +120,7 @@ func TestUpdateSettings(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		l := newLab(t)
-		l.write(t, filepath.Join(l.bundle, "config.json"), strings.Replace(dockerLike, `"linux":{}`, `"linux":{"resources":{"pids":{"limit":5}}}`, 1))
+		l.write(t, filepath.Join(l.bundle, "config.json"), strings.Replace(dockerLike, `"linux":{`, `"linux":{"resources":{"pids":{"limit":5}},`, 1))
 		l.policy(t, "controls: {resources: {action: reject, rlimits: {}}}\n")
 		l.mustRun(t, "--root", l.root, "create", "c1")
 		l.mustRefuse(t, `resources:pids: an unlimited number of processes at pids.limit, wanted at most 512: add "--pids-limit 512"`, asked...)

@@ -429,8 +429,7 @@ func Names() []string { return keys(reflect.TypeFor[Controls]()) }
 // planned are controls and keys that are documented and not built. Nobody shall believe that they hold.
 func planned() []string {
 	return []string{
-		"hostNamespaces", "hostMounts", "devices", "sysctls", "hooks", "annotations", "environment",
-		"seccomp.architectures", "seccomp.listeners",
+		"hostMounts", "devices", "seccomp.architectures", "seccomp.listeners",
 	}
 }
 

@@ -61,8 +61,16 @@ func formatOf(is string) (format, bool) {
 		return format{"a number of CPUs like 1.5 or 500m, or none", []string{"!!str", "!!int", "!!float"}, orNone(parseCPUs)}, true
 	case "oomScoreAdj":
 		return format{"a number from -1000 to 1000", []string{"!!int"}, parseOOMScoreAdj}, true
+	case "annotation":
+		return format{"an annotation's key", str, parseAnnotation}, true
+	case "sysctl":
+		return format{"a sysctl like net.core.somaxconn", str, parseSysctl}, true
+	case "variable":
+		return format{"a variable's name", str, parseVariable}, true
 	case "tmpfsPath":
 		return format{"an absolute path", str, parseTmpfsPath}, true
+	case "file":
+		return format{"an absolute path", str, parseFile}, true
 	case "log":
 		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
 	case "profile":
@@ -380,6 +388,39 @@ func shortNames() []string {
 		names[i] = strings.TrimPrefix(n, "CAP_")
 	}
 	return names
+}
+
+// parseAnnotation: what is never let through can't be allowed (enforce/annotations.go).
+func parseAnnotation(text string, _ time.Time) (any, error) {
+	switch {
+	case text == "":
+		return nil, errors.New("an empty key")
+	case strings.Contains(text, "*"):
+		return nil, fmt.Errorf("%q: keys have no patterns; write the whole key", text)
+	case text == "bundle" || strings.Contains(text, "=") || strings.ContainsFunc(text, unicode.IsControl):
+		return nil, fmt.Errorf("%q can't be allowed: runc would look for the container's bundle where it says", text)
+	}
+	return text, nil
+}
+
+// parseSysctl takes both spellings, as runc does, and gives the one with dots.
+func parseSysctl(text string, _ time.Time) (any, error) {
+	good := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-/", r)
+	}
+	name := strings.ReplaceAll(text, "/", ".")
+	if strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) || slices.Contains(strings.Split(name, "."), "") || !strings.Contains(name, ".") {
+		return nil, fmt.Errorf("wanted a whole name like net.core.somaxconn, found %q", text)
+	}
+	return name, nil
+}
+
+// parseVariable: a name has everything but what ends it.
+func parseVariable(text string, _ time.Time) (any, error) {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r == '=' || r == '*' || !unicode.IsPrint(r) }) {
+		return nil, fmt.Errorf("wanted the whole name of a variable, found %q", text)
+	}
+	return text, nil
 }
 
 // parseTmpfsPath: not over what the kernel shows, nor over what engines mount for every container.

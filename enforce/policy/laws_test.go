@@ -54,6 +54,11 @@ func (g generator) controls(tighten bool) string {
 	block("checkpoint", g.action())
 	block("procMounts", g.action())
 	block("capabilities", g.action(), "allow: "+g.some("CHOWN", "CAP_SYS_ADMIN", "net_raw", "BPF"))
+	block("annotations", g.action(), "allow: "+g.some("a", "org.criu.config"))
+	block("hooks", g.action(), "allow: "+g.some("/a", "/b"))
+	block("hostNamespaces", g.action(), "allow: "+g.some("pid", "ipc", "network", "uts", "cgroup"))
+	block("environment", g.action(), "deny: "+g.some("A", "LD_PRELOAD"))
+	block("sysctls", g.action(), "allow: "+g.some("net.core.somaxconn", "kernel/sem"))
 	block("readOnlyRootfs", g.action(), "tmpfs: "+g.tmpfs())
 	block("seccomp", g.action(), "profile: "+g.pick("any", "default"))
 	nonRoot := []string{g.action(), "low: " + g.pick("keep", "assign", "reject"), "groups: {allow: " + g.some("0", "5") + "}"}
@@ -162,6 +167,9 @@ func looser(a, b reflect.Value, path string) error {
 			}
 		}
 		return nil
+	}
+	if strings.HasSuffix(path, ".Deny") {
+		a, b = b, a
 	}
 	switch a.Kind() {
 	case reflect.Slice: // allow-lists

@@ -75,6 +75,17 @@ func tighten(have, want reflect.Value, tag reflect.StructTag) error {
 			}
 		}
 		have.Set(both)
+	case "union":
+		for j := range want.Len() {
+			known := false
+			for i := range have.Len() {
+				known = known || have.Index(i).Equal(want.Index(j))
+			}
+			if !known {
+				// The list may be the preset's own: it is not appended to in place.
+				have.Set(reflect.Append(have.Slice3(0, have.Len(), have.Len()), want.Index(j)))
+			}
+		}
 	case "fields":
 		for i := range have.NumField() {
 			if err := tighten(have.Field(i), want.Field(i), have.Type().Field(i).Tag); err != nil {

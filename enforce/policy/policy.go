@@ -68,12 +68,17 @@ type Controls struct {
 	Specification   Specification  `json:"specification" doc:"the configuration has what the other controls judge, and nothing that none of them does"`
 	Checkpoint      Plain          `json:"checkpoint" doc:"checkpoint and restore, which take a process's user and capabilities from an image"`
 	Privileged      Plain          `json:"privileged" doc:"no privileged container, which is root on the host"`
+	Annotations     Annotations    `json:"annotations" doc:"no annotation changes what a runtime, systemd or CRIU does"`
+	Hooks           Hooks          `json:"hooks" doc:"no program is run on the host, but the engine's own and those that are listed"`
+	HostNamespaces  HostNamespaces `json:"hostNamespaces" doc:"no namespace is shared with the host"`
 	NonRoot         NonRoot        `json:"nonRoot" doc:"the process is neither root nor nobody"`
 	Capabilities    Capabilities   `json:"capabilities" doc:"the most capabilities that a container may have"`
 	NoNewPrivileges Plain          `json:"noNewPrivileges" doc:"setuid programs and file capabilities give nothing"`
+	Environment     Environment    `json:"environment" doc:"no variable puts other code into every program"`
 	ReadOnlyRootfs  ReadOnlyRootfs `json:"readOnlyRootfs" doc:"the root filesystem is read-only"`
 	ProcMounts      Plain          `json:"procMounts" doc:"files of /proc and /sys that tell about the host are masked or read-only"`
 	Resources       Resources      `json:"resources" doc:"processes, memory, CPU time and core dumps have limits"`
+	Sysctls         Sysctls        `json:"sysctls" doc:"only kernel parameters that are safe and the container's own"`
 	AppArmor        AppArmor       `json:"appArmor" doc:"the process is confined by an AppArmor profile"`
 	Seccomp         Seccomp        `json:"seccomp" doc:"the system calls are filtered"`
 	Exec            Exec           `json:"exec" doc:"what exec starts has no more than the container"`
@@ -114,6 +119,40 @@ type Rlimits map[string]uint64
 type OOMScoreAdj struct {
 	Min int64 `json:"min" is:"oomScoreAdj" tighten:"floor" required:"it is all there is to say about oomScoreAdj" doc:"the lowest that a container may have, -1000 to 1000"`
 }
+
+// Annotations is annotations: the keys that a runtime, or what it calls, takes for instructions.
+type Annotations struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow has whole keys.
+	Allow []string `json:"allow" is:"annotation" tighten:"intersect" doc:"keys that are let through although they change what a runtime does"`
+}
+
+// Hooks is hooks: programs that the runtime runs on the host, as root.
+type Hooks struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow has paths as they are when all links are resolved.
+	Allow []string `json:"allow" is:"file" tighten:"intersect" doc:"programs that may be run on the host, with any arguments; the path without links"`
+}
+
+// HostNamespaces is linux.namespaces.
+type HostNamespaces struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow are those that may be the host's.
+	Allow []HostNamespace `json:"allow" tighten:"intersect" doc:"namespaces that may be the host's; network includes uts"`
+}
+
+// HostNamespace is a namespace that a container may share with the host.
+type HostNamespace string
+
+const (
+	HostCgroup  HostNamespace = "cgroup"
+	HostIPC     HostNamespace = "ipc"
+	HostNetwork HostNamespace = "network"
+	HostPID     HostNamespace = "pid"
+	HostUTS     HostNamespace = "uts"
+)
+
+func (HostNamespace) values() []string { return []string{"cgroup", "ipc", "network", "pid", "uts"} }
 
 // NonRoot is process.user: never UID 0, never nobody.
 type NonRoot struct {
@@ -159,6 +198,20 @@ type Capabilities struct {
 	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
 	// Allow has names as config.json writes them: CAP_NET_BIND_SERVICE.
 	Allow []string `json:"allow" is:"capability" tighten:"intersect" doc:"the capabilities that a container may have, if it asks for them"`
+}
+
+// Environment is process.env.
+type Environment struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Deny has names of variables.
+	Deny []string `json:"deny" is:"variable" tighten:"union" doc:"variables that are reported, never with their values"`
+}
+
+// Sysctls is linux.sysctl.
+type Sysctls struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow has names with dots: net.core.somaxconn.
+	Allow []string `json:"allow" is:"sysctl" tighten:"intersect" doc:"kernel parameters that may be set, besides the safe ones of the Pod Security Standards"`
 }
 
 // ReadOnlyRootfs is root.readonly, and the tmpfs that make a read-only root bearable.

@@ -384,7 +384,7 @@ func TestErrors(t *testing.T) {
 		{head + "controls: {? !!str nonRoot : {}}\n", "controls: a key is a plain word"},
 
 		{controls("nonroot: {}"), `3:3: controls: unknown control "nonroot"; did you mean "nonRoot"?`},
-		{controls("environment: {deny: []}"), `3:3: controls: this runclamp does not have the control "environment" yet`},
+		{controls("hostMounts: {allow: []}"), `3:3: controls: this runclamp does not have the control "hostMounts" yet`},
 		{controls("resources: {pids: 0}"), `3:21: resources.pids: wanted a number of processes from 1 to 4194304, found "0", or none`},
 		{controls("resources: {pids: unlimited}"), `3:21: resources.pids: wanted a number of processes`},
 		{controls("resources: {memory: 64MB}"), `3:23: resources.memory: wanted a size like 64Mi, 1Gi, 500M or bytes, found "64MB", or none`},

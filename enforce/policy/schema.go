@@ -141,7 +141,13 @@ func formatSchema(is string) map[string]any {
 		return either(map[string]any{"type": "number", "minimum": 0.01}, text("^([0-9]+([.][0-9]{1,3}|m)?|none)$"))
 	case "oomScoreAdj":
 		return map[string]any{"type": "integer", "minimum": -1000, "maximum": 1000}
-	case "tmpfsPath":
+	case "annotation":
+		return text("^[^=*]+$")
+	case "sysctl":
+		return text("^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)+$")
+	case "variable":
+		return text("^[^=*]+$")
+	case "tmpfsPath", "file":
 		return text("^/.+")
 	case "profile":
 		return text("^(file:/.+|[A-Za-z0-9][A-Za-z0-9._-]*)$")

@@ -1,4 +1,4 @@
-package shim
+package bundle
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 // maxLinks is how many links the kernel follows in one path (path_resolution(7)).
 const maxLinks = 40
 
-// trusted resolves an absolute path, and makes sure that nobody but root can change where it leads: every folder on the way,
+// Trusted resolves an absolute path, and makes sure that nobody but root can change where it leads: every folder on the way,
 // through all links, belongs to root and is written by nobody else. The file at its end is not looked at.
-func trusted(path string) (resolved string, err error) {
+func Trusted(path string) (resolved string, err error) {
 	resolved = "/"
 	if err := rootsFolder(resolved); err != nil {
 		return "", err
@@ -39,6 +39,14 @@ func trusted(path string) (resolved string, err error) {
 			if links++; links > maxLinks {
 				return "", fmt.Errorf("%s: %w", path, unix.ELOOP)
 			}
+			var on unix.Statfs_t
+			if err := unix.Statfs(resolved, &on); err != nil {
+				return "", fmt.Errorf("%s: %w", resolved, err)
+			}
+			if on.Type == unix.PROC_SUPER_MAGIC {
+				// They don't lead where their text says (proc(5), /proc/pid/root).
+				return "", fmt.Errorf("%s is a link of procfs, which leads elsewhere for every process", next)
+			}
 			target, err := os.Readlink(next)
 			if err != nil {
 				return "", err
@@ -51,7 +59,7 @@ func trusted(path string) (resolved string, err error) {
 		}
 		resolved = next
 		if len(rest) > 0 {
-			if err := onlyRoots(resolved, st); err != nil {
+			if err := OnlyRoots(resolved, st); err != nil {
 				return "", err
 			}
 		}
@@ -64,11 +72,11 @@ func rootsFolder(path string) error {
 	if err := unix.Lstat(path, &st); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return onlyRoots(path, st)
+	return OnlyRoots(path, st)
 }
 
-// onlyRoots: owned by root, and written by nobody else. A sticky bit does not help: others may add files of their own.
-func onlyRoots(path string, st unix.Stat_t) error {
+// OnlyRoots: owned by root, and written by nobody else. A sticky bit does not help: others may add files of their own.
+func OnlyRoots(path string, st unix.Stat_t) error {
 	if st.Uid != 0 {
 		return fmt.Errorf("%s belongs to UID %d, and must be root's: chown root %s", path, st.Uid, path)
 	}
