@@ -58,6 +58,11 @@ const configVersion2 = "version = 2\n" + configCommon + `
     [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runclamp.options]
       BinaryName = 'D/runclamp'
       Root = 'D/state/runc'
+  [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.own]
+    runtime_type = 'io.containerd.runc.v2'
+    [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.own.options]
+      BinaryName = 'D/runclamp-own'
+      Root = 'D/state/runc'
 `
 
 const configVersion3 = "version = 3\n" + configCommon + `
@@ -80,6 +85,11 @@ const configVersion3 = "version = 3\n" + configCommon + `
     runtime_type = 'io.containerd.runc.v2'
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runclamp.options]
       BinaryName = 'D/runclamp'
+      Root = 'D/state/runc'
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.own]
+    runtime_type = 'io.containerd.runc.v2'
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.own.options]
+      BinaryName = 'D/runclamp-own'
       Root = 'D/state/runc'
 `
 

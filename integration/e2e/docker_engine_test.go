@@ -30,7 +30,8 @@ func (d *docker) up() error {
 		return err
 	}
 	config, err := json.Marshal(map[string]any{
-		"runtimes":      map[string]any{"runclamp": map[string]string{"path": d.runclamp}, "record": map[string]string{"path": d.file("record")}},
+		"runtimes": map[string]any{"runclamp": map[string]string{"path": d.runclamp}, "record": map[string]string{"path": d.file("record")},
+			"own": map[string]string{"path": d.file("runclamp-own")}},
 		"cgroup-parent": d.cgroup(),
 		"exec-opts":     []string{"native.cgroupdriver=cgroupfs"},
 	})

@@ -300,8 +300,27 @@ func (p *place) install() error {
 		os.Mkdir(p.conf, 0o755),
 		run("install", "-m", "0755", p.delegate, p.runc),
 		os.Symlink(p.runc, filepath.Join(p.conf, "delegate")),
+		os.Symlink("runclamp", p.file("runclamp-own")),
+		os.WriteFile(filepath.Join(p.conf, "own.yaml"), []byte(strings.ReplaceAll(ownPolicy, "D/", p.dir+"/")), 0o644),
 		build("../..", p.runclamp, "-ldflags", "-X main.confDir="+p.conf, "./cmd/runclamp"))
 }
+
+// ownPolicy is that of the runtime "own". What stands for the folder is D.
+const ownPolicy = `apiVersion: runclamp/v1
+audit: {log: D/audit/own.jsonl}
+controls:
+  hooks: {allow: [/usr/bin/busybox]}
+rules:
+- name: node services
+  match: {engine: kubernetes, namespace: kube-system}
+  controls:
+    hostNamespaces: {allow: [network]}
+- name: everything of Docker's
+  match: {engine: docker}
+  controls:
+    sysctls: {allow: [net.core.somaxconn]}
+    annotations: {allow: [run.oci.mine]}
+`
 
 func (p *place) showLog() {
 	text, err := os.ReadFile(p.file("log"))
