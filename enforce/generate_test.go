@@ -133,8 +133,10 @@ func (g generator) spec() *specs.Spec {
 		s.Process.OOMScoreAdj = pick(g, nil, number(0), number(-1000), number(-998), number(-997), number(500))
 	}
 	s.Annotations = g.annotations()
-	if g.IntN(8) == 0 {
-		s.Hooks = &specs.Hooks{Prestart: g.hooks(), CreateRuntime: g.hooks(), CreateContainer: g.hooks(), Poststop: g.hooks()}
+	if g.IntN(16) == 0 {
+		s.Hooks = &specs.Hooks{CreateRuntime: g.hooks(), CreateContainer: g.hooks(), Poststop: g.hooks()}
+		//lint:ignore SA1019 prestart is what Docker sends
+		s.Hooks.Prestart = g.hooks()
 	}
 	return s
 }
@@ -189,14 +191,14 @@ func (g generator) oddities(s *specs.Spec) {
 func (g generator) namespaces() []specs.LinuxNamespace {
 	var list []specs.LinuxNamespace
 	for _, t := range []specs.LinuxNamespaceType{"pid", "network", "ipc", "uts", "mount", "cgroup", "user", "time"} {
-		if g.IntN(20) > 0 && (t != "cgroup" || g.IntN(2) == 0) {
+		if g.IntN(60) > 0 && (t != "cgroup" || g.IntN(2) == 0) {
 			list = append(list, specs.LinuxNamespace{Type: t})
 		}
 	}
 	if len(list) > 0 && g.IntN(8) == 0 {
 		list[g.IntN(len(list))].Path = pick(g, "/proc/1/ns/net", "/proc/7/ns/net", "/run/netns/gone", "/nobody/looked")
 	}
-	if g.IntN(20) == 0 {
+	if g.IntN(30) == 0 {
 		list = append(list, specs.LinuxNamespace{Type: pick[specs.LinuxNamespaceType](g, "pid", "cgroup", "PID", "")})
 	}
 	return list
@@ -207,7 +209,7 @@ func (g generator) sysctls() map[string]string {
 	for _, k := range some(g, "net.ipv4.tcp_rmem", "net/ipv4/ping_group_range", "kernel.shm_rmid_forced") {
 		all[k] = "1"
 	}
-	if g.IntN(10) == 0 {
+	if g.IntN(20) == 0 {
 		all[pick(g, "kernel.core_pattern", "net.core.somaxconn", "net/core.somaxconn", "", "..")] = "1"
 	}
 	return all
@@ -215,7 +217,7 @@ func (g generator) sysctls() map[string]string {
 
 func (g generator) annotations() map[string]string {
 	all := map[string]string{"note": "mine"}
-	if g.IntN(8) == 0 {
+	if g.IntN(16) == 0 {
 		all[pick(g, "bundle", "bundle=/x", "a\nb", "org.criu.config", "run.oci.handler", "org.systemd.property.KillSignal")] = pick(g, "15", "/x")
 	}
 	return all

@@ -48,10 +48,11 @@ func AllHooks(h *specs.Hooks) map[string][]specs.Hook {
 	if h == nil {
 		return nil
 	}
-	//lint:ignore SA1019 prestart is what Docker sends
 	return map[string][]specs.Hook{
-		"prestart": h.Prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer,
-		"startContainer": h.StartContainer, "poststart": h.Poststart, "poststop": h.Poststop,
+		//lint:ignore SA1019 prestart is what Docker sends
+		"prestart":      h.Prestart,
+		"createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer, "startContainer": h.StartContainer,
+		"poststart": h.Poststart, "poststop": h.Poststop,
 	}
 }
 

@@ -145,11 +145,16 @@ type HostNamespaces struct {
 type HostNamespace string
 
 const (
-	HostCgroup  HostNamespace = "cgroup"
-	HostIPC     HostNamespace = "ipc"
+	// HostCgroup is not refused but mended: who allows it leaves a container without a cgroup namespace as it is.
+	HostCgroup HostNamespace = "cgroup"
+	// HostIPC is System V IPC and POSIX message queues.
+	HostIPC HostNamespace = "ipc"
+	// HostNetwork includes HostUTS.
 	HostNetwork HostNamespace = "network"
-	HostPID     HostNamespace = "pid"
-	HostUTS     HostNamespace = "uts"
+	// HostPID is all processes of the host.
+	HostPID HostNamespace = "pid"
+	// HostUTS is the host's name.
+	HostUTS HostNamespace = "uts"
 )
 
 func (HostNamespace) values() []string { return []string{"cgroup", "ipc", "network", "pid", "uts"} }

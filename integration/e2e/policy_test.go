@@ -40,6 +40,19 @@ func policies(dir string) map[string]string {
     match: {engine: kubernetes, namespace: ingress}
     controls: {nonRoot: {action: "off"}}
 `,
+		"own": "apiVersion: runclamp/v1\naudit: {log: " + filepath.Join(dir, "audit", "own.jsonl") + "}\n" + `controls:
+  hooks: {allow: [/usr/bin/busybox]}
+rules:
+  - name: node services
+    match: {engine: kubernetes, namespace: kube-system}
+    controls:
+      hostNamespaces: {allow: [network]}
+  - name: everything of Docker's
+    match: {engine: docker}
+    controls:
+      sysctls: {allow: [net.core.somaxconn]}
+      annotations: {allow: [run.oci.mine]}
+`,
 		"exec": head + `exceptions:
   - name: debugging
     match: {engine: [docker, podman, containerd]}
