@@ -14,6 +14,10 @@ import (
 const (
 	// maxSize is the most that a configuration may have. Docker's is 20 to 40 KiB.
 	maxSize = 4 << 20
+	// maxUnknown is how many fields there may be that nobody knows, and maxUnknownText how long they may be altogether: they are
+	// recorded.
+	maxUnknown     = 100
+	maxUnknownText = 64 << 10
 	// maxDepth is how deep it may be nested. The specification's deepest field is at 8.
 	maxDepth = 64
 )
@@ -94,8 +98,9 @@ type parser struct {
 	data []byte
 	at   int
 	// path leads to the value that is being read.
-	path    []step
-	unknown []string
+	path        []step
+	unknown     []string
+	unknownText int
 }
 
 // step is a key, or an index where there is no key.
@@ -209,7 +214,12 @@ func (p *parser) object(t reflect.Type, depth int) ([]member, error) {
 		p.space()
 		p.path = append(p.path, step{key: key})
 		if !known && fields.exact != nil {
-			p.unknown = append(p.unknown, p.pointer())
+			pointer := p.pointer()
+			p.unknown = append(p.unknown, pointer)
+			if p.unknownText += len(pointer); len(p.unknown) > maxUnknown || p.unknownText > maxUnknownText {
+				p.at = start
+				return nil, p.fail(fmt.Sprintf("more than %d fields, or %d KiB of their names, that the specification does not have", maxUnknown, maxUnknownText>>10))
+			}
 		}
 		if m.value, err = p.value(field, depth+1); err != nil {
 			return nil, err

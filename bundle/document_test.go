@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -50,6 +51,8 @@ func TestParseDocumentRefuses(t *testing.T) {
 		{"comment", `{"a":1/**/}`, "comma"},
 		{"deep", strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70), "nested deeper than 64"},
 		{"deep list", strings.Repeat(`[`, 100000), "nested deeper than 64"},
+		{"too much that nobody knows", "{" + unknownMembers(101) + "}", "line 1, column 1392: more than 100 fields"},
+		{"too long for anybody to know", `{"` + strings.Repeat("a", 64<<10) + `":1}`, "64 KiB of their names"},
 		{"large", `{"a":"` + strings.Repeat("a", maxSize) + `"}`, "larger than 4 MiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,6 +200,14 @@ func onlyFields(v any, t reflect.Type) any {
 		}
 	}
 	return v
+}
+
+func unknownMembers(n int) string {
+	var m []string
+	for i := range n {
+		m = append(m, fmt.Sprintf(`"unknown%d":1`, i))
+	}
+	return strings.Join(m, ",")
 }
 
 func TestUnknown(t *testing.T) {

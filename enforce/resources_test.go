@@ -167,6 +167,8 @@ func TestDecideUpdate(t *testing.T) {
 		{"nothing to refuse", action(policy.Reject), pids(5), "", "", enforce.Unchanged},
 		{"recorded", action(policy.Audit), pids(-1), "pids audit;", "", enforce.Unchanged},
 		{"off", action(policy.Off), pids(-1), "", "", enforce.Unchanged},
+		{"a period for the container's quota, recorded", action(policy.Audit), cpu(0, 100_000), "", "", enforce.Unchanged},
+		{"devices, recorded", action(policy.Audit), specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true}}}, "devices audit;", "", enforce.Unchanged},
 		{"no such action", action(""), pids(-1), "pids reject;", "", enforce.Refused},
 		{"no limit in the policy", with(func(s *enforce.ResourceSettings) { s.Pids = 0 }), pids(-1), "", "", enforce.Unchanged},
 		{"by exception", with(func(s *enforce.ResourceSettings) {

@@ -64,14 +64,12 @@ func DecideUpdate(s ResourceSettings, container *specs.LinuxResources, asked Upd
 	}
 	r := *asked.Resources
 	l := limits{pids: s.Pids, memory: s.Memory, milliCPUs: s.MilliCPUs, update: true}
-	if s.Action != policy.Audit {
-		if l.milliCPUs > 0 {
-			r.CPU, d.Edits = bothOf(container.CPU, r.CPU)
-		}
-		if len(r.Devices) > 0 {
-			// runc leaves devices alone in an update. So does whatever comes after it, if there are none.
-			d.Edits = append(d.Edits, Edit{Op: Remove, Pointer: "/devices"})
-		}
+	if l.milliCPUs > 0 {
+		r.CPU, d.Edits = bothOf(container.CPU, r.CPU)
+	}
+	if len(r.Devices) > 0 {
+		// runc leaves devices alone in an update. So does whatever comes after it, if there are none.
+		d.Edits = append(d.Edits, Edit{Op: Remove, Pointer: "/devices"})
 	}
 	found := append(l.check(&r), unchangeable(container, asked)...)
 	for _, f := range found {
@@ -86,7 +84,7 @@ func DecideUpdate(s ResourceSettings, container *specs.LinuxResources, asked Upd
 			d.Edits = append(d.Edits, f.Edits...)
 		}
 	}
-	if d.Verdict == Refused {
+	if d.Verdict == Refused || s.Action == policy.Audit {
 		d.Edits = nil
 	}
 	return d
