@@ -128,7 +128,7 @@ const (
 )
 
 // looser tells what the programs let through and the profile denies, in a few words each. Of a system call without conditions every
-// possible argument is followed; with conditions, it is called with what lies at and next to their constants. Foreign
+// possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. Foreign
 // architectures must be shut unless the profile names them; if it does, they are not looked into.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 	m := meaningOf(p)
@@ -157,7 +157,11 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 			}
 			continue
 		}
-		indices, points := pointsOf(rules)
+		compared, err := constants(programs, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", describe(n), err)
+		}
+		indices, points := pointsOf(rules, compared)
 		before := len(found)
 		for args := range points {
 			if len(found) > before {
@@ -225,15 +229,20 @@ func describeArgs(indices []int, args arguments) string {
 	return strings.Join(parts, ", ")
 }
 
-// pointsOf has the arguments that the rules look at, and calls that lie at and next to all of the rules' constants: every
-// combination, if they are not too many, or else one argument at a time.
-func pointsOf(rules []rule) (indices []int, points func(yield func(arguments) bool)) {
+// pointsOf has the arguments that the rules look at, and calls that lie at and next to all constants, the rules' and those that
+// the programs compare with: every combination, if they are not too many, or else one argument at a time.
+func pointsOf(rules []rule, compared []uint32) (indices []int, points func(yield func(arguments) bool)) {
 	var values [6][]uint64
 	for _, r := range rules {
 		for _, c := range r.conditions {
 			if len(values[c.Index]) == 0 {
 				indices = append(indices, int(c.Index))
 				values[c.Index] = []uint64{0, math.MaxUint32, math.MaxUint64}
+				for _, k := range compared {
+					// Of a low word or a high one.
+					k := uint64(k)
+					values[c.Index] = append(values[c.Index], k-1, k, k+1, k<<32)
+				}
 			}
 			values[c.Index] = append(values[c.Index], around(c)...)
 		}
