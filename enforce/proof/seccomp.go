@@ -24,13 +24,13 @@ type rule struct {
 // meaning is what a profile says of the native architecture's system calls, by their numbers.
 type meaning struct {
 	executes bool // the default
-	rules    map[int][]rule
+	rules    [][]rule
 	// strange: it lets something through that has no number here. It may be a system call that came later.
 	strange bool
 }
 
 func meaningOf(p *specs.LinuxSeccomp) meaning {
-	m := meaning{executes: lets(p.DefaultAction), rules: map[int][]rule{}}
+	m := meaning{executes: lets(p.DefaultAction), rules: make([][]rule, len(nativeCalls))}
 	numbers := make(map[string]int, len(nativeCalls))
 	for n, name := range nativeCalls {
 		if name != "" {
@@ -41,14 +41,19 @@ func meaningOf(p *specs.LinuxSeccomp) meaning {
 		if s.Action == p.DefaultAction && m.executes {
 			continue // runc drops what is the default anyway
 		}
+		var all []rule
+		for _, conditions := range alternatives(s.Args) {
+			all = append(all, rule{lets(s.Action), conditions})
+		}
 		for _, name := range s.Names {
 			n, ok := numbers[name]
-			if !ok {
+			switch {
+			case !ok:
 				m.strange = m.strange || lets(s.Action)
-				continue
-			}
-			for _, conditions := range alternatives(s.Args) {
-				m.rules[n] = append(m.rules[n], rule{lets(s.Action), conditions})
+			case m.rules[n] == nil:
+				m.rules[n] = slices.Clip(all) // whoever appends gets a list of its own
+			default:
+				m.rules[n] = append(m.rules[n], all...)
 			}
 		}
 	}
@@ -144,7 +149,10 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 		return nil
 	}
 	for n := range len(nativeCalls) + beyond {
-		rules := m.rules[n]
+		var rules []rule
+		if n < len(m.rules) {
+			rules = m.rules[n]
+		}
 		if m.strange && len(rules) == 0 && nameOf(n) == "" {
 			continue
 		}
