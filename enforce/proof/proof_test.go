@@ -243,6 +243,7 @@ func TestHold(t *testing.T) {
 		{"memory", func(_ *specs.Spec, f *Facts) { f.Cgroup.Memory = at(64<<20 + 1) }, "proof:memory /linux/resources/memory/limit reject"},
 		{"time", func(_ *specs.Spec, f *Facts) { f.Cgroup.CPU = at(510_001) }, "proof:cpu /linux/resources/cpu/quota reject"},
 		{"time, as systemd rounds it", func(_ *specs.Spec, f *Facts) { f.Cgroup.CPU = at(510_000) }, ""},
+		{"rootless, any time", func(_ *specs.Spec, f *Facts) { f.Cgroup.CPU, f.Rootless = at(Unlimited), true }, "proof:cpu  audit"},
 		{"any time", func(_ *specs.Spec, f *Facts) { f.Cgroup.CPU = at(Unlimited) }, "proof:cpu /linux/resources/cpu/quota reject"},
 		{"hard limit", func(_ *specs.Spec, f *Facts) { f.Limits["RLIMIT_NOFILE"] = Limit{1, 1025} }, "proof:rlimits /process/rlimits/0 reject"},
 		{"soft limit", func(_ *specs.Spec, f *Facts) { f.Limits["RLIMIT_NPROC"] = Limit{math.MaxUint64, 1000} }, "proof:rlimits /process/rlimits/1 reject"},
@@ -338,6 +339,10 @@ func TestReadAnother(t *testing.T) {
 // TestReadUnified: cgroup v2 has one folder for all.
 func TestReadUnified(t *testing.T) {
 	recordings(t, func(t *testing.T, r *recording) {
+		r.write(t, "proc/42/cgroup", "0::/../b\n")
+		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, []string{"proof:cpu  audit", "proof:memory  audit", "proof:pids  audit"}) {
+			t.Errorf("outside: %q", found)
+		}
 		r.write(t, "proc/42/cgroup", "0::/a:b\n")
 		for name, text := range map[string]string{"pids.max": "100\n", "memory.max": "67108864\n", "cpu.max": "50000 100000\n"} {
 			r.write(t, "cgroup/a:b/"+name, text)
