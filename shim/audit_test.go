@@ -269,6 +269,33 @@ func TestRequireProof(t *testing.T) {
 	l.policy(t, "audit: {log: LOG}\nrequireProof: true\n")
 	l.mustRefuse(t, "run: it creates and starts in one step", "run", "--bundle", l.bundle, "c1")
 	l.mustRun(t, "--root", l.root, "create", "--bundle", l.bundle, "c1")
+	// The record holds, not the policy of the moment.
+	l.policy(t, "audit: {log: LOG}\n")
+	for _, tt := range []struct{ state, want string }{
+		{"", "proof:process: it could not be read: the delegate's record has no process"},
+		{`"init_process_pid":1,"init_process_start":999999999999,`, "proof:process: it could not be read: process 1 was started at"},
+		{`"init_process_pid":4194304,"init_process_start":1,`, "proof:process: it could not be read: process 4194304 has ended"}, // PID_MAX_LIMIT
+	} {
+		l.write(t, filepath.Join(l.root, "c1", "state.json"), `{`+tt.state+`"config":{"labels":["bundle=`+l.bundle+`"]}}`)
+		l.mustRefuse(t, tt.want, "start", "c1")
+		if last := l.lastLine(t); last.Verb != "start" || last.Proof != bundle.ProofNone || last.Findings[0].Action != policy.Reject {
+			t.Errorf("the log says %+v", last)
+		}
+	}
+	l.write(t, filepath.Join(l.bundle, "config.json"), dockerLike)
+	l.mustRun(t, "--root", l.root, "create", "--bundle", l.bundle, "c1")
+	l.mustRun(t, "--root", l.root, "start", "c1")
+	if last := l.lastLine(t); last.Verb != "start" || last.Verdict != enforce.Unchanged || last.Proof != bundle.ProofNone || last.Findings[0].Action != policy.Audit {
+		t.Errorf("the log says %+v", last)
+	}
+}
+
+func (l lab) lastLine(t *testing.T) (line auditLine) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(l.lastText(t)), &line); err != nil {
+		t.Fatal(err)
+	}
+	return line
 }
 
 // TestLineIsShort: whatever is in it, a line has 64 KiB at most and is one JSON object.

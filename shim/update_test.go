@@ -60,12 +60,12 @@ func TestUpdate(t *testing.T) {
 			if to.Resources != tt.handed+written {
 				t.Errorf("handed over\ngot  %s\nwant %s", to.Resources, tt.handed)
 			}
-			if last := l.lastLine(t); !strings.Contains(last, `"verb":"update","id":"c1"`) || !strings.Contains(last, `"verdict":"`+tt.verdict+`"`) {
+			if last := l.lastText(t); !strings.Contains(last, `"verb":"update","id":"c1"`) || !strings.Contains(last, `"verdict":"`+tt.verdict+`"`) {
 				t.Errorf("the log says %s", last)
 			}
 		})
 	}
-	if last := l.lastLine(t); strings.Contains(last, `"control"`) {
+	if last := l.lastText(t); strings.Contains(last, `"control"`) {
 		t.Errorf("a finding about what is within: %s", last)
 	}
 	for want, args := range map[string][]string{
@@ -87,7 +87,7 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-func (l lab) lastLine(t *testing.T) string {
+func (l lab) lastText(t *testing.T) string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(l.log(t)), "\n")
 	return lines[len(lines)-1]

@@ -51,10 +51,11 @@ type machine struct {
 }
 
 // run follows a program on every way that it can take as far as the call is known, and tells yield what it can return. yield says
-// whether to go on. Programs have no loops, so it comes to an end.
-func (p Program) run(c *call, yield func(word) bool) error {
+// whether to go on. Programs have no loops, so it comes to an end. note, if there is one, is told the constants that what is not
+// known is compared with.
+func (p Program) run(c *call, yield func(word) bool, note func(uint32)) error {
 	var ways []machine
-	at := machine{}
+	at := machine{a: known(0), x: known(0)} // as the kernel begins (net/core/filter.c, bpf_convert_filter)
 	for range maxSteps {
 		if at.pc >= len(p) {
 			return fmt.Errorf("it jumps behind its end, to instruction %d of %d", at.pc, len(p))
@@ -85,6 +86,9 @@ func (p Program) run(c *call, yield func(word) bool) error {
 				return err
 			}
 			if !holds.known {
+				if note != nil {
+					note(i.K)
+				}
 				other := at
 				other.pc += int(i.Jf)
 				ways = append(ways, other)
@@ -245,7 +249,7 @@ func executes(r word) bool {
 func letThrough(programs []Program, c call) (bool, error) {
 	for _, p := range programs {
 		let := false
-		if err := p.run(&c, func(r word) bool { let = let || executes(r); return !let }); err != nil {
+		if err := p.run(&c, func(r word) bool { let = let || executes(r); return !let }, nil); err != nil {
 			return false, err
 		}
 		if !let {
@@ -253,4 +257,15 @@ func letThrough(programs []Program, c call) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// constants are what the programs compare the unknown words of a call with.
+func constants(programs []Program, c call) ([]uint32, error) {
+	var found []uint32
+	for _, p := range programs {
+		if err := p.run(&c, func(word) bool { return true }, func(k uint32) { found = append(found, k) }); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }

@@ -298,6 +298,11 @@ func (h *holder) cgroup() {
 		if *have == Unlimited {
 			found = "no limit"
 		}
+		if h.facts.Rootless {
+			// runc passes over limits that its user has no right to set.
+			h.facts.Unread = append(h.facts.Unread, Gap{fact, fmt.Errorf("%s, and a rootless engine may not be able to set any", found)})
+			return
+		}
 		h.found(fact, "/linux/resources/"+pointer, found, fmt.Sprint(*want))
 	}
 	hold(factPids, "pids/limit", h.facts.Cgroup.Pids, pids, 0)

@@ -31,6 +31,8 @@ type Facts struct {
 	// AppArmor is for the caller to fill in: it is not the process's. A process that has not executed its program yet does not
 	// show the profile that it will have (attr/exec can't be read from outside).
 	AppArmor enforce.AppArmor
+	// Rootless: we are not in the initial user namespace, so the engine is somebody's own.
+	Rootless bool
 	Unread   []Gap
 }
 

@@ -89,9 +89,13 @@ func traced(pid int) (programs []Program, err error) {
 
 // program is the i-th filter, the newest first.
 func program(pid, i int) (Program, error) {
-	buffer := make(Program, maxLength)
-	got, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(pid), uintptr(i), uintptr(unsafe.Pointer(&buffer[0])), 0, 0)
-	n := int(got)
+	// Without a place to put it, the kernel says how long it is.
+	n, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(pid), uintptr(i), 0, 0, 0)
+	var p Program
+	if e == 0 && 1 <= n && n <= maxLength {
+		p = make(Program, n)
+		_, _, e = unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(pid), uintptr(i), uintptr(unsafe.Pointer(&p[0])), 0, 0)
+	}
 	switch e {
 	case 0:
 	case unix.EACCES:
@@ -101,8 +105,8 @@ func program(pid, i int) (Program, error) {
 	default:
 		return nil, fmt.Errorf("ptrace: seccomp filter %d: %w", i, e)
 	}
-	if n < 1 || n > len(buffer) {
+	if p == nil {
 		return nil, fmt.Errorf("seccomp filter %d has %d instructions", i, n)
 	}
-	return buffer[:n], nil
+	return p, nil
 }

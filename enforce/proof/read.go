@@ -97,6 +97,9 @@ func (r *reader) all(pid int) {
 	} else {
 		programs <- nil
 	}
+	self, err := os.ReadFile(filepath.Join(r.host.Proc, "self/uid_map"))
+	// The initial one maps every ID to itself (user_namespaces(7)).
+	r.facts.Rootless = err == nil && strings.Join(strings.Fields(string(self)), " ") != "0 0 4294967295"
 	r.gap(factStatus, r.status())
 	r.gap(factMounts, r.mounts())
 	r.namespaces()
@@ -148,11 +151,7 @@ func (r *reader) translate(s *Status) error {
 	for i := range s.Groups {
 		s.Groups[i] = inside(gids, s.Groups[i])
 	}
-	self, err := os.ReadFile(filepath.Join(r.host.Proc, "self/uid_map"))
-	if err != nil {
-		return err
-	}
-	if strings.Join(strings.Fields(string(self)), " ") != "0 0 4294967295" {
+	if r.facts.Rootless {
 		// A rootless engine has no right to take its user's groups from the container (user_namespaces(7), setgroups).
 		s.Groups = slices.DeleteFunc(s.Groups, func(g uint32) bool { return g == unmapped })
 	}
@@ -164,7 +163,8 @@ func (r *reader) mounts() (err error) {
 	if err != nil {
 		return err
 	}
-	if r.facts.Mounts, err = parseMounts(text); err != nil {
+	mounts, err := parseMounts(text)
+	if err != nil {
 		return err
 	}
 	var paths []string
@@ -179,18 +179,20 @@ func (r *reader) mounts() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	tree := newTree(r.facts.Mounts)
-	r.facts.Paths = map[string]Path{}
+	tree := newTree(mounts)
+	to := map[string]Path{}
 	for _, p := range paths {
 		p = clean(p)
 		// Nothing is a link that something is mounted on.
 		if tree.at(p).At == p {
 			continue
 		}
-		if r.facts.Paths[p], err = resolve(root, p); err != nil {
+		if to[p], err = resolve(root, p); err != nil {
 			return err
 		}
 	}
+	// Mounts without their paths can't be judged, so it is both or none.
+	r.facts.Mounts, r.facts.Paths = mounts, to
 	return nil
 }
 
@@ -370,7 +372,8 @@ func (r *reader) controller(text, controller string) (dir string, unified bool, 
 		case len(f) != 3:
 			return "", false, fmt.Errorf("cgroup: %q", line)
 		case slices.Contains(strings.Split(f[1], ","), controller):
-			return filepath.Join(r.host.Cgroups, f[1], f[2]), false, nil
+			dir, err := r.below(f[1], f[2])
+			return dir, false, err
 		case f[0] == "0" && f[1] == "":
 			found = f[2]
 		}
@@ -378,7 +381,16 @@ func (r *reader) controller(text, controller string) (dir string, unified bool, 
 	if found == "" {
 		return "", false, fmt.Errorf("no control group of %s", controller)
 	}
-	return filepath.Join(r.host.Cgroups, found), true, nil
+	dir, err = r.below("", found)
+	return dir, true, err
+}
+
+// below: a group outside of our own cgroup namespace is shown with "/.." (cgroup_namespaces(7)), and nobody can read it.
+func (r *reader) below(hierarchy, group string) (string, error) {
+	if strings.HasPrefix(group, "/..") {
+		return "", fmt.Errorf("the control group %s is outside of our cgroup namespace", group)
+	}
+	return filepath.Join(r.host.Cgroups, hierarchy, group), nil
 }
 
 func cgroupNumber(s string) (*int64, error) {

@@ -24,13 +24,13 @@ type rule struct {
 // meaning is what a profile says of the native architecture's system calls, by their numbers.
 type meaning struct {
 	executes bool // the default
-	rules    map[int][]rule
+	rules    [][]rule
 	// strange: it lets something through that has no number here. It may be a system call that came later.
 	strange bool
 }
 
 func meaningOf(p *specs.LinuxSeccomp) meaning {
-	m := meaning{executes: lets(p.DefaultAction), rules: map[int][]rule{}}
+	m := meaning{executes: lets(p.DefaultAction), rules: make([][]rule, len(nativeCalls))}
 	numbers := make(map[string]int, len(nativeCalls))
 	for n, name := range nativeCalls {
 		if name != "" {
@@ -41,14 +41,19 @@ func meaningOf(p *specs.LinuxSeccomp) meaning {
 		if s.Action == p.DefaultAction && m.executes {
 			continue // runc drops what is the default anyway
 		}
+		var all []rule
+		for _, conditions := range alternatives(s.Args) {
+			all = append(all, rule{lets(s.Action), conditions})
+		}
 		for _, name := range s.Names {
 			n, ok := numbers[name]
-			if !ok {
+			switch {
+			case !ok:
 				m.strange = m.strange || lets(s.Action)
-				continue
-			}
-			for _, conditions := range alternatives(s.Args) {
-				m.rules[n] = append(m.rules[n], rule{lets(s.Action), conditions})
+			case m.rules[n] == nil:
+				m.rules[n] = slices.Clip(all) // whoever appends gets a list of its own
+			default:
+				m.rules[n] = append(m.rules[n], all...)
 			}
 		}
 	}
@@ -128,7 +133,7 @@ const (
 )
 
 // looser tells what the programs let through and the profile denies, in a few words each. Of a system call without conditions every
-// possible argument is followed; with conditions, it is called with what lies at and next to their constants. Foreign
+// possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. Foreign
 // architectures must be shut unless the profile names them; if it does, they are not looked into.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 	m := meaningOf(p)
@@ -144,7 +149,10 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 		return nil
 	}
 	for n := range len(nativeCalls) + beyond {
-		rules := m.rules[n]
+		var rules []rule
+		if n < len(m.rules) {
+			rules = m.rules[n]
+		}
 		if m.strange && len(rules) == 0 && nameOf(n) == "" {
 			continue
 		}
@@ -157,7 +165,11 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 			}
 			continue
 		}
-		indices, points := pointsOf(rules)
+		compared, err := constants(programs, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", describe(n), err)
+		}
+		indices, points := pointsOf(rules, compared)
 		before := len(found)
 		for args := range points {
 			if len(found) > before {
@@ -225,15 +237,20 @@ func describeArgs(indices []int, args arguments) string {
 	return strings.Join(parts, ", ")
 }
 
-// pointsOf has the arguments that the rules look at, and calls that lie at and next to all of the rules' constants: every
-// combination, if they are not too many, or else one argument at a time.
-func pointsOf(rules []rule) (indices []int, points func(yield func(arguments) bool)) {
+// pointsOf has the arguments that the rules look at, and calls that lie at and next to all constants, the rules' and those that
+// the programs compare with: every combination, if they are not too many, or else one argument at a time.
+func pointsOf(rules []rule, compared []uint32) (indices []int, points func(yield func(arguments) bool)) {
 	var values [6][]uint64
 	for _, r := range rules {
 		for _, c := range r.conditions {
 			if len(values[c.Index]) == 0 {
 				indices = append(indices, int(c.Index))
 				values[c.Index] = []uint64{0, math.MaxUint32, math.MaxUint64}
+				for _, k := range compared {
+					// Of a low word or a high one.
+					k := uint64(k)
+					values[c.Index] = append(values[c.Index], k-1, k, k+1, k<<32)
+				}
 			}
 			values[c.Index] = append(values[c.Index], around(c)...)
 		}

@@ -1,0 +1,224 @@
+package proof
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+func ret(k uint32) unix.SockFilter { return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: k} }
+
+// TestRunAgainstKernel: a program returns here what it returns in the kernel.
+func TestRunAgainstKernel(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		p := randomProgram(random)
+		var args [6]uint64
+		c := newCall(nativeArch, unix.SYS_GETPPID)
+		for i := range args {
+			args[i] = random.Uint64() >> random.IntN(64)
+			c = c.withArg(i, args[i])
+		}
+		var got []word
+		if err := p.run(&c, func(r word) bool { got = append(got, r); return true }, nil); err != nil {
+			t.Fatalf("%v: %v", err, p)
+		}
+		if len(got) != 1 || !got[0].known {
+			t.Fatalf("%v, and all of the call is known: %v", got, p)
+		}
+		// Followed without the arguments, every way must have been seen that one of them takes.
+		var ways []word
+		unknown := newCall(nativeArch, unix.SYS_GETPPID)
+		if err := p.run(&unknown, func(r word) bool { ways = append(ways, r); return true }, nil); err != nil {
+			t.Fatalf("%v: %v", err, p)
+		}
+		if !slices.Contains(ways, got[0]) && !slices.ContainsFunc(ways, func(w word) bool { return !w.known }) {
+			t.Errorf("%v: returns %v, and the ways end in %v", p, got, ways)
+		}
+		errno, err := inKernel(p, args)
+		if err != nil {
+			t.Fatalf("%v: %v", err, p)
+		}
+		if want := got[0].v & unix.SECCOMP_RET_DATA; uint32(errno) != want {
+			t.Errorf("%v with %#x: the kernel says %d, want %d", p, args, errno, want)
+		}
+	}
+}
+
+// randomProgram denies getppid(2) with an errno that it computes, and lets everything else through.
+func randomProgram(r *rand.Rand) Program {
+	load := func(k uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: k}
+	}
+	p := Program{load(0), {Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: 1, K: unix.SYS_GETPPID}, ret(unix.SECCOMP_RET_ALLOW)}
+	for m := range uint32(16) {
+		// Or the kernel finds memory that is read before it is written.
+		p = append(p, unix.SockFilter{Code: unix.BPF_ST, K: m})
+	}
+	operations := []uint16{unix.BPF_ADD, unix.BPF_SUB, unix.BPF_MUL, unix.BPF_DIV, unix.BPF_AND, unix.BPF_OR, unix.BPF_XOR, unix.BPF_LSH, unix.BPF_RSH, unix.BPF_NEG}
+	jumps := []uint16{unix.BPF_JEQ, unix.BPF_JGT, unix.BPF_JGE, unix.BPF_JSET}
+	// No more than ten jumps: every one may double the ways.
+	for left, length := 10, 10+r.IntN(30); length > 0; length-- {
+		k := uint32(r.Uint64() >> (32 + r.IntN(32)))
+		source := uint16(r.IntN(2)) * unix.BPF_X
+		switch r.IntN(8) {
+		case 0:
+			p = append(p, load(16+4*uint32(r.IntN(12))))
+		case 1:
+			p = append(p, unix.SockFilter{Code: []uint16{unix.BPF_MISC | unix.BPF_TAX, unix.BPF_MISC | unix.BPF_TXA}[r.IntN(2)]})
+		case 2:
+			p = append(p, unix.SockFilter{Code: []uint16{unix.BPF_LD | unix.BPF_MEM, unix.BPF_LDX | unix.BPF_MEM, unix.BPF_ST, unix.BPF_STX}[r.IntN(4)], K: k % 16})
+		case 3:
+			p = append(p, unix.SockFilter{Code: []uint16{unix.BPF_LD | unix.BPF_IMM, unix.BPF_LDX | unix.BPF_IMM, unix.BPF_LDX | unix.BPF_W | unix.BPF_LEN, unix.BPF_LD | unix.BPF_W | unix.BPF_LEN}[r.IntN(4)], K: k})
+		case 4, 5:
+			op := operations[r.IntN(len(operations))]
+			switch op {
+			case unix.BPF_DIV:
+				source, k = unix.BPF_K, max(k, 1) // by X it may end the thread
+			case unix.BPF_LSH, unix.BPF_RSH:
+				source, k = unix.BPF_K, k%32
+			case unix.BPF_NEG:
+				source = unix.BPF_K
+			}
+			p = append(p, unix.SockFilter{Code: unix.BPF_ALU | op | source, K: k})
+		default:
+			if left--; left < 0 || length <= 4 {
+				p = append(p, load(4))
+			} else {
+				p = append(p, unix.SockFilter{Code: unix.BPF_JMP | jumps[r.IntN(len(jumps))] | source, Jt: uint8(r.IntN(4)), Jf: uint8(r.IntN(4)), K: k})
+			}
+		}
+	}
+	return append(p, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_AND, K: 0x7ff}, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_OR, K: unix.SECCOMP_RET_ERRNO}, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_A})
+}
+
+// inKernel calls getppid(2) under a filter, on a thread that ends with it.
+func inKernel(p Program, args [6]uint64) (errno unix.Errno, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return
+		}
+		filter := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+		if _, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&filter))); e != 0 {
+			err = e
+			return
+		}
+		_, _, errno = unix.RawSyscall6(unix.SYS_GETPPID, uintptr(args[0]), uintptr(args[1]), uintptr(args[2]), uintptr(args[3]), uintptr(args[4]), uintptr(args[5]))
+	}()
+	<-done
+	return errno, err
+}
+
+// TestRunBadPrograms: none of them is followed to an end that it does not have.
+func TestRunBadPrograms(t *testing.T) {
+	long := Program{}
+	for range 40 {
+		long = append(long, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: 0, Jf: 0, K: 1})
+	}
+	for want, p := range map[string]Program{
+		"jumps behind its end":       {{Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: 200, Jf: 200}},
+		"jumps by 4294967295":        {{Code: unix.BPF_JMP | unix.BPF_JA, K: 1<<32 - 1}},
+		"none of a seccomp filter's": {{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 64}},
+		"too many steps":             append(long, ret(0)),
+	} {
+		c := newCall(nativeArch, 0)
+		if err := p.run(&c, func(word) bool { return true }, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	zero := Program{{Code: unix.BPF_ALU | unix.BPF_DIV | unix.BPF_X}, ret(unix.SECCOMP_RET_ALLOW)}
+	zero = append(Program{{Code: unix.BPF_LDX | unix.BPF_IMM}, {Code: unix.BPF_LD | unix.BPF_IMM}}, zero...)
+	if let, err := letThrough([]Program{zero}, newCall(nativeArch, 0)); err != nil || let {
+		t.Errorf("a division by zero lets through: %v, %v", let, err)
+	}
+}
+
+// TestLooserOneByOne: whatever is taken out of the profile, the program that was built of the whole is found to let it through.
+func TestLooserOneByOne(t *testing.T) {
+	recordings(t, func(t *testing.T, r *recording) {
+		whole := r.spec.Linux.Seccomp
+		programs, err := r.host.Programs(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers := meaningOf(whole)
+		checked := 0
+		for i, s := range whole.Syscalls {
+			if s.Action != specs.ActAllow {
+				continue
+			}
+			for k, name := range s.Names {
+				n := slices.Index(nativeCalls[:], name)
+				if n < 0 {
+					continue
+				}
+				// libseccomp may be older than the system call.
+				if let, err := letThrough(programs, newCall(nativeArch, uint32(n))); err != nil {
+					t.Fatal(err)
+				} else if !let {
+					continue
+				}
+				// Two entries may say the same.
+				if len(s.Args) == 0 && len(numbers.rules[n]) > 1 {
+					continue
+				}
+				less := *whole
+				less.Syscalls = slices.Clone(whole.Syscalls)
+				less.Syscalls[i].Names = slices.Delete(slices.Clone(s.Names), k, k+1)
+				found, err := looser(&less, programs)
+				if err != nil || len(found) != 1 || found[0] != name && !strings.HasPrefix(found[0], name+" with argument 0 = ") {
+					t.Errorf("without %s: %q, %v", name, found, err)
+				}
+				checked++
+			}
+		}
+		if checked < 300 {
+			t.Errorf("only %d system calls", checked)
+		}
+	})
+}
+
+// TestMeaning: runc's way of reading a profile.
+func TestMeaning(t *testing.T) {
+	arg := func(index uint, op specs.LinuxSeccompOperator, value, two uint64) condition {
+		return condition{Index: index, Op: op, Value: value, ValueTwo: two}
+	}
+	const dup3 = unix.SYS_DUP3
+	for _, tt := range []struct {
+		name    string
+		profile specs.LinuxSeccomp
+		args    arguments
+		want    bool // denied
+	}{
+		{"unnamed", specs.LinuxSeccomp{DefaultAction: specs.ActErrno}, arguments{}, true},
+		{"unnamed, let through", specs.LinuxSeccomp{DefaultAction: specs.ActLog}, arguments{}, false},
+		{"an action that is not known", specs.LinuxSeccomp{DefaultAction: "x"}, arguments{}, false},
+		{"all conditions", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpEqualTo, 1, 0), arg(1, specs.OpEqualTo, 2, 0)), arguments{1, 2}, false},
+		{"one of two conditions", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpEqualTo, 1, 0), arg(1, specs.OpEqualTo, 2, 0)), arguments{1, 3}, true},
+		{"two on one argument are alternatives", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpGreaterEqual, 5, 0), arg(0, specs.OpLessEqual, 3, 0)), arguments{10}, false},
+		{"and so is a third one", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpGreaterThan, 5, 0), arg(0, specs.OpLessThan, 3, 0), arg(1, specs.OpNotEqual, 0, 0)), arguments{4, 1}, false},
+		{"none of them", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpGreaterThan, 5, 0), arg(0, specs.OpLessThan, 3, 0)), arguments{4}, true},
+		{"mask", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpMaskedEqual, 0xf0, 0x10)), arguments{0x1f}, false},
+		{"mask, not", rules(specs.ActErrno, specs.ActAllow, arg(0, specs.OpMaskedEqual, 0xf0, 0x10)), arguments{0x20}, true},
+		{"denied by a rule", rules(specs.ActAllow, specs.ActErrno), arguments{}, true},
+		{"the default once more is dropped", rules(specs.ActAllow, specs.ActAllow), arguments{}, false},
+	} {
+		m := meaningOf(&tt.profile)
+		if got := denied(m.rules[dup3], m.executes, tt.args); got != tt.want {
+			t.Errorf("%s: denied %v", tt.name, got)
+		}
+	}
+}
+
+func rules(byDefault, action specs.LinuxSeccompAction, args ...condition) specs.LinuxSeccomp {
+	return specs.LinuxSeccomp{DefaultAction: byDefault, Syscalls: []specs.LinuxSyscall{{Names: []string{"dup3", "no_such_call"}, Action: action, Args: args}}}
+}
