@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -137,7 +138,7 @@ func TestVolumes(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t, "volumes")
 	data := "volumeMounts: [{name: data, mountPath: /data}], "
-	init := list([]container{{name: "init", command: "mkdir -m 2770 /data/dir && echo prepared >/data/dir/file", more: data}})
+	init := list([]container{{name: "init", command: "umask 002; mkdir -m 2770 /data/dir && echo prepared >/data/dir/file", more: data}})
 	ns.run(t, pod{
 		name: "sharing", more: "securityContext: {fsGroup: 2000}, volumes: [{name: data, emptyDir: {}}], initContainers: [" + init + "],",
 		containers: []container{
@@ -196,10 +197,25 @@ runtimeClassName: runclamp, terminationGracePeriodSeconds: 1, containers: [`+lis
 		}
 		return nil
 	})
-	for _, p := range strings.Fields(ns.must(t, "get", "pods", "--field-selector", "status.phase=Running", "-l", "app=web", "-o", "jsonpath={.items[?(@.metadata.deletionTimestamp==null)].metadata.name}")) {
-		if out, err := ns.try("", "exec", p, "--", "wget", "-qO-", "http://127.0.0.1:8080/"); err == nil && out != "2\n" {
-			t.Errorf("%s is of generation %q", p, out)
+	var pods struct {
+		Items []struct {
+			Metadata struct{ Name, DeletionTimestamp string }
 		}
+	}
+	if err := json.Unmarshal([]byte(ns.must(t, "get", "pods", "-l", "app=web", "-o", "json")), &pods); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, p := range pods.Items {
+		if p.Metadata.DeletionTimestamp == "" {
+			asked++
+			if out := ns.exec(t, p.Metadata.Name, "main", "wget", "-qO-", "http://127.0.0.1:8080/"); out != "2\n" {
+				t.Errorf("%s is of generation %q", p.Metadata.Name, out)
+			}
+		}
+	}
+	if asked != 2 {
+		t.Errorf("%d pods were asked", asked)
 	}
 }
 

@@ -50,8 +50,8 @@ func TestBrokenPolicy(t *testing.T) {
 
 	ns.apply(t, one("waits", "").manifest())
 	ns.events(t, "waits", "FailedCreatePodSandBox")
-	ns.events(t, "waits", "runclamp: refused: the policy /etc/runclamp/policy.yaml: line ")
-	ns.events(t, "waits", "contorls")
+	ns.events(t, "waits", "runclamp: refused: the policy /etc/runclamp/policy.yaml: ")
+	ns.events(t, "waits", `unknown key "contorls"; did you mean "controls"?`)
 
 	probes := func() string { return ns.exec(t, "stays", "main", "wc", "-l", "/tmp/probes") }
 	before := probes()
@@ -95,8 +95,13 @@ func TestRuleForOneContainer(t *testing.T) {
 			want[set] = tt.want
 		}
 		expect(t, who, parseStatus(tt.ns.exec(t, "proxy", tt.container, "cat", "/proc/self/status")), want)
-		fromHost, _ := seenFromHost(t, tt.ns.containerID(t, "proxy", tt.container))
+		id := tt.ns.containerID(t, "proxy", tt.container)
+		fromHost, _ := seenFromHost(t, id)
 		expect(t, who+" from the host", fromHost, want)
+		// The annotations did reach runclamp.
+		if config := string(mustRead(t, bundles+"/"+id+"/config.json")); strings.Contains(config, `"namespace":"ingress"`) != (tt.ns == elsewhere) {
+			t.Errorf("%s: the configuration is %s", who, config)
+		}
 
 		line := audited(t, func(l auditLine) bool {
 			return l.Verb == "create" && l.Workload.Namespace == string(tt.ns) && l.Workload.Container == tt.container
@@ -166,7 +171,8 @@ func TestTwoRuntimeClasses(t *testing.T) {
 	expect(t, "loose", loose, map[string]string{"Uid": "0 0 0 0", "CapEff": "00000000a80405fb", "NoNewPrivs": "0", "Seccomp": "2"})
 	ns.exec(t, "loose", "main", "touch", "/file")
 	expect(t, "strict", parseStatus(ns.exec(t, "strict", "main", "cat", "/proc/self/status")), clamped("1000"))
-	ns.events(t, "refused", "runclamp: refused: nonRoot:uid: UID 0 (root)")
+	ns.events(t, "refused", "runclamp: refused: nonRoot:")
+	ns.events(t, "refused", "nonRoot:uid: UID 0 (root)")
 	ns.events(t, "refused", "(policy /etc/runclamp/strict.yaml, ")
 	for name, path := range map[string]string{"loose": conf + "/loose.yaml", "refused": conf + "/strict.yaml"} {
 		line := audited(t, func(l auditLine) bool {
