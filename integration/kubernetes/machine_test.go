@@ -124,6 +124,23 @@ func wipe(dir string) error {
 	}
 }
 
+// makeCgroups makes a control group of that name in every hierarchy. The kubelet wants its root to be there.
+func makeCgroups(name string) error {
+	var errs []error
+	tops := []string{"/sys/fs/cgroup"}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); errors.Is(err, fs.ErrNotExist) { // version 1, cgroups(7)
+		tops, err = filepath.Glob("/sys/fs/cgroup/*")
+		errs = append(errs, err)
+	}
+	for _, top := range tops {
+		if link, err := os.Readlink(top); err == nil && link != "" {
+			continue // cpu and cpuacct are one, under two more names
+		}
+		errs = append(errs, os.MkdirAll(filepath.Join(top, name), 0o755))
+	}
+	return errors.Join(errs...)
+}
+
 // removeCgroups removes the control groups of that name, and those below, in every hierarchy.
 func removeCgroups(name string) error {
 	var folders []string

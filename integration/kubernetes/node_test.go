@@ -223,7 +223,6 @@ kind: KubeletConfiguration
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 cgroupDriver: cgroupfs
 cgroupRoot: /%s
-cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
@@ -240,7 +239,7 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 `, filepath.Base(n.dir), filepath.Join(n.dir, "pki", "ca.crt"))
 	file := filepath.Join(n.dir, "kubelet.yaml")
-	if err := writeFile(file, config); err != nil {
+	if err := errors.Join(makeCgroups(filepath.Base(n.dir)), writeFile(file, config)); err != nil {
 		return err
 	}
 	ready := func() error {

@@ -60,13 +60,16 @@ func TestPrivilegedIsRefused(t *testing.T) {
 	ns.delete(t, "root")
 }
 
-// TestUsers: a user that the pod names is kept, and so are fsGroup and supplementalGroups. Root is not.
+// TestUsers: a user that the pod names is kept, and so are fsGroup and supplementalGroups. Root is not. runAsNonRoot is the
+// kubelet's to judge, which knows nothing of the user that runclamp would assign.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t, "users")
 	named := one("named", "")
 	named.more = "securityContext: {runAsUser: 4711, runAsGroup: 4712, fsGroup: 2000, supplementalGroups: [3000]},"
 	ns.run(t, named, one("root", "securityContext: {runAsUser: 0}"))
+	ns.apply(t, one("nonroot", "securityContext: {runAsNonRoot: true}").manifest())
+	ns.events(t, "nonroot", "container has runAsNonRoot and image will run as root")
 	status := parseStatus(ns.exec(t, "named", "main", "cat", "/proc/self/status"))
 	expect(t, "named", status, clamped("4711"))
 	expect(t, "named", status, map[string]string{"Gid": "4712 4712 4712 4712", "Groups": "2000 3000 4712"})

@@ -184,6 +184,41 @@ func TestTwoRuntimeClasses(t *testing.T) {
 	}
 }
 
+// TestOlderContainerd: what users of containerd 1.6 and 1.7 are given names the same program under the same handler. The node's
+// own containerd reads it as well, and says what it is today.
+func TestOlderContainerd(t *testing.T) {
+	t.Parallel()
+	out, err := command("", "containerd", "--config", "../../configs/kubernetes/containerd-1.toml", "config", "migrate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(out, "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runclamp]\n")
+	_, options, _ := strings.Cut(section, "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runclamp.options]\n")
+	options, _, _ = strings.Cut(options, "[plugins.")
+	for _, want := range []string{"BinaryName = '/usr/local/sbin/runclamp'", "SystemdCgroup = true"} {
+		if !ok || !strings.Contains(options, want) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+}
+
+// TestManual: what the manual shows is what the files have, but for their comments.
+func TestManual(t *testing.T) {
+	t.Parallel()
+	manual := string(mustRead(t, "../../docs/kubernetes.md"))
+	for _, name := range []string{"containerd-1.toml", "containerd-2.toml", "policy.yaml"} {
+		var shown strings.Builder
+		for line := range strings.Lines(string(mustRead(t, "../../configs/kubernetes/"+name))) {
+			if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+				shown.WriteString(line)
+			}
+		}
+		if !strings.Contains(manual, "\n"+shown.String()+"```\n") {
+			t.Errorf("docs/kubernetes.md does not show\n%s", &shown)
+		}
+	}
+}
+
 // TestRequired: in a namespace with the label, pods that name no RuntimeClass of runclamp's are not admitted.
 func TestRequired(t *testing.T) {
 	t.Parallel()
