@@ -139,20 +139,17 @@ root = 'DIR/containerd'
 const network = `{"cniVersion": "0.4.0", "name": "node", "plugins": [
 	{"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "dataDir": "/run/cni-ipam"}}]}`
 
-// containerd reads the very file that users are given; but this node has no systemd.
+// containerd reads the very section that users are given, from a file of its own; but this node has no systemd.
 func (n *node) containerd() error {
-	given, err := os.ReadFile("../../configs/kubernetes/containerd-2.toml")
+	given, err := os.ReadFile("../../configs/containerd/v3.toml")
 	if err != nil {
 		return err
 	}
-	dropIn := strings.Replace(string(given), "SystemdCgroup = true", "SystemdCgroup = false", 1)
-	if dropIn == string(given) {
-		return errors.New("containerd-2.toml says nothing about SystemdCgroup")
+	section := strings.Replace(string(given), "SystemdCgroup = true", "SystemdCgroup = false", 1)
+	if section == string(given) {
+		return errors.New("v3.toml says nothing about SystemdCgroup")
 	}
-	_, section, ok := strings.Cut(dropIn, "version = 3\n")
-	if !ok {
-		return errors.New("containerd-2.toml is not version 3")
-	}
+	dropIn := "version = 3\n" + section
 	for _, name := range []string{"runclamp-strict", "runclamp-loose"} {
 		dropIn += strings.NewReplacer("runtimes.runclamp", "runtimes."+name, "sbin/runclamp", "sbin/"+name).Replace(section)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -188,7 +189,11 @@ func TestTwoRuntimeClasses(t *testing.T) {
 // own containerd reads it as well, and says what it is today.
 func TestOlderContainerd(t *testing.T) {
 	t.Parallel()
-	out, err := command("", "containerd", "--config", "../../configs/kubernetes/containerd-1.toml", "config", "migrate")
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := writeFile(file, "version = 2\n"+string(mustRead(t, "../../configs/containerd/v2.toml"))); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command("", "containerd", "--config", file, "config", "migrate")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,9 +211,9 @@ func TestOlderContainerd(t *testing.T) {
 func TestManual(t *testing.T) {
 	t.Parallel()
 	manual := string(mustRead(t, "../../docs/kubernetes.md"))
-	for _, name := range []string{"containerd-1.toml", "containerd-2.toml", "policy.yaml"} {
+	for _, name := range []string{"containerd/v2.toml", "containerd/v3.toml", "kubernetes/policy.yaml"} {
 		var shown strings.Builder
-		for line := range strings.Lines(string(mustRead(t, "../../configs/kubernetes/"+name))) {
+		for line := range strings.Lines(string(mustRead(t, "../../configs/"+name))) {
 			if !strings.HasPrefix(strings.TrimSpace(line), "#") {
 				shown.WriteString(line)
 			}
