@@ -115,6 +115,12 @@ func TestRuleForOneContainer(t *testing.T) {
 			t.Errorf("%s: the audit log says %+v", who, l)
 		}
 	}
+	// So is the proof from the kernel, made before the first instruction.
+	if l := audited(t, func(l auditLine) bool {
+		return l.Verb == "start" && l.Workload.Namespace == "ingress" && l.Workload.Container == "controller"
+	}); l.Proof != "passed" {
+		t.Errorf("the audit log says of the start %+v", l)
+	}
 	// A refusal is there as well.
 	elsewhere.apply(t, one("root", "securityContext: {privileged: true}").manifest())
 	elsewhere.events(t, "root", "runclamp: refused: privileged")
@@ -125,9 +131,9 @@ func TestRuleForOneContainer(t *testing.T) {
 
 // auditLine is what the tests read of one.
 type auditLine struct {
-	Verb, Verdict string
-	Workload      struct{ Engine, Kind, Namespace, Pod, Container string }
-	Policy        struct{ Path, Rule string }
+	Verb, Verdict, Proof string
+	Workload             struct{ Engine, Kind, Namespace, Pod, Container string }
+	Policy               struct{ Path, Rule string }
 }
 
 // audited is the first line of the audit log that is wanted.
