@@ -15,7 +15,7 @@ build = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSI
 TOOLS := $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint unit fuzz e2e demo bench soak install uninstall clean help setup lab FORCE
+.PHONY: build test lint unit fuzz e2e kubernetes demo bench soak install uninstall clean help setup lab FORCE
 
 build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
 
@@ -28,7 +28,7 @@ test: lint unit fuzz e2e ## all that CI runs; as root it installs what is missin
 
 lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
-	@for module in . integration/e2e; do \
+	@for module in . integration/e2e integration/kubernetes; do \
 		echo "vet, staticcheck, tidy: $$module"; \
 		(cd $$module && go vet ./... && $(TOOLS)/staticcheck ./... && go mod tidy -diff) || exit 1; \
 	done
@@ -46,6 +46,10 @@ fuzz: ## every fuzz target for FUZZTIME
 e2e: ## end-to-end tests with real engines; root
 	integration/e2e/setup.sh $(CURDIR)/bin/e2e
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
+
+kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)
+	integration/kubernetes/setup.sh $(CURDIR)/bin/kubernetes
+	cd integration/kubernetes && RUNCLAMP_KUBERNETES_TOOLS=$(CURDIR)/bin/kubernetes go test -v -count=1 -timeout 20m
 
 # The demo and the benchmark compare runclamp with the runc that it hands over to. Only root's folders will do for either,
 # so they are put into one under /var/lib, together with a runclamp that has its configuration there.

@@ -1,0 +1,3 @@
+module runclamp/integration/kubernetes
+
+go 1.26.0
