@@ -48,6 +48,7 @@ func facts() enforce.Facts {
 		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
 		AppArmor: enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true}},
 		Names:    &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
+		Mounts:   hostFacts(),
 		Owners:   map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
 	}
 }
@@ -161,7 +162,8 @@ func TestSpecification(t *testing.T) {
 
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
-		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action} {
+		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action,
+		&c.HostMounts.Action, &c.Devices.Action} {
 		*a = policy.Off
 	}
 }
@@ -287,7 +289,7 @@ func TestExceptions(t *testing.T) {
 		{name: "what can't be fixed", spoil: func(s *specs.Spec) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 		},
-			input: except("privileged"), findings: []string{"privileged audit"}, verdict: enforce.Unchanged},
+			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
 		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
 			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
 		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
@@ -352,7 +354,7 @@ func TestReadOnlyRootfs(t *testing.T) {
 			s.Root.Readonly, s.Mounts = false, nil
 			for _, d := range dest {
 				d, kind, _ := strings.Cut(d, " ")
-				s.Mounts = append(s.Mounts, specs.Mount{Destination: d, Type: kind})
+				s.Mounts = append(s.Mounts, specs.Mount{Destination: d, Type: kind, Source: "/src"})
 			}
 		}
 	}
@@ -410,7 +412,7 @@ func TestPrivileged(t *testing.T) {
 		{name: "all devices spelt out", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Type: "a", Major: &any, Minor: &any, Access: "rwm"}), findings: refused, verdict: enforce.Refused},
 		{name: "taken back", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Access: "rwm"}, deny), verdict: enforce.Unchanged},
 		{name: "mknod only", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Access: "m"}), verdict: enforce.Unchanged},
-		{name: "one device", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &five, Access: "rwm"}), verdict: enforce.Unchanged},
+		{name: "one device", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &five, Access: "rwm"}), findings: []string{"devices:5:* reject"}, verdict: enforce.Refused},
 		{name: "an administrator whom nothing confines", spoil: func(s *specs.Spec) {
 			s.Process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}
 			s.Linux.Seccomp, s.Linux.MaskedPaths = nil, nil

@@ -11,7 +11,9 @@ func Controls() []Control {
 		capabilities(),
 		noNewPrivileges(),
 		readOnlyRootfs(),
+		hostMounts(),
 		procMounts(),
+		devices(),
 		appArmor(),
 		seccompProfile(),
 	}

@@ -392,7 +392,7 @@ func Names() []string { return keys(reflect.TypeFor[Controls]()) }
 // planned are controls and keys that are documented and not built. Nobody shall believe that they hold.
 func planned() []string {
 	return []string{
-		"hostNamespaces", "hostMounts", "devices", "sysctls", "resources", "hooks", "annotations", "environment",
+		"hostNamespaces", "sysctls", "resources", "hooks", "annotations", "environment",
 		"specification.allow", "seccomp.architectures", "seccomp.listeners",
 	}
 }

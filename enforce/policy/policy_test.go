@@ -451,7 +451,7 @@ func TestErrors(t *testing.T) {
 		{exception("{engine: docker}", "{image: x}"), `4:11: match: "image" is chosen by whoever`},
 		{exception("[privileged]", "[]"), "5:10: allow is empty"},
 		{exception("[privileged]", "[priviledged]"), `5:11: allow: unknown control "priviledged"; did you mean "privileged"?`},
-		{exception("[privileged]", "['hostMounts:/proc']"), `5:11: allow: this runclamp does not have the control "hostMounts" yet`},
+		{exception("[privileged]", "['resources:pids']"), `5:11: allow: this runclamp does not have the control "resources" yet`},
 		{exception("[privileged]", "['exec:']"), `5:11: allow: "exec:" names no detail behind the colon`},
 		{exception("[privileged]", "['exec:*']"), `5:11: allow: "exec:*": findings have no patterns`},
 		{exception("[privileged]", "['capabilities:CAP_BPF']"), `5:11: allow: "capabilities:CAP_BPF" lifts nothing: the finding is named "capabilities:BPF"`},
