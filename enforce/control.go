@@ -74,6 +74,10 @@ type Facts struct {
 	Hooks map[string]Hook
 	// BundlePath is the bundle's folder, where the files of a decision are put.
 	BundlePath string
+	// Mounts are where what is bound really is. Not looked for if hostMounts is off.
+	Mounts Mounts
+	// Devices are those that the policy allows.
+	Devices Devices
 }
 
 // AppArmor is what the kernel knows of it.
@@ -105,7 +109,8 @@ type Finding struct {
 	Wanted string `json:"wanted"`
 	// Mend is what the person who starts the container can write instead, in the words of Docker and Kubernetes.
 	Mend string `json:"mend,omitempty"`
-	// Action is what was done about it. A control may set it to say less than the policy does (audit), never more.
+	// Action is what was done about it. A control may set it to say less than the policy does, never more: audit, or fix for
+	// what is mended under reject as well, because it is nobody's fault.
 	Action policy.Action `json:"action"`
 	// Edits make the finding go away. Nil: no rewrite is safe, and the finding refuses under fix as well. Empty: the edits
 	// of the finding before it make this one go away too.

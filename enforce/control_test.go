@@ -55,6 +55,7 @@ func facts() enforce.Facts {
 		Hooks:      map[string]enforce.Hook{"/proc/7/exe": {Path: "/usr/bin/dockerd"}, "/usr/bin/hook": {Path: "/usr/bin/hook"}, "/tmp/hook": {Path: "/tmp/hook", Problem: "it is anybody's"}},
 		Names:      &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
 		Owners:     map[string]enforce.Owner{"/roots": {Mode: 0o755}, "/all": {Mode: 0o777}, "/group": {GID: 10001, Mode: 0o775}, "/other": {UID: 5, Mode: 0o755}},
+		Mounts:     hostFacts(),
 	}
 }
 
@@ -168,7 +169,8 @@ func TestSpecification(t *testing.T) {
 func offExceptSpecification(c *policy.Controls) {
 	for _, a := range []*policy.Action{&c.Privileged.Action, &c.NonRoot.Action, &c.Capabilities.Action, &c.NoNewPrivileges.Action,
 		&c.ReadOnlyRootfs.Action, &c.ProcMounts.Action, &c.Seccomp.Action, &c.AppArmor.Action, &c.Checkpoint.Action, &c.Resources.Action,
-		&c.Annotations.Action, &c.Hooks.Action, &c.HostNamespaces.Action, &c.Environment.Action, &c.Sysctls.Action} {
+		&c.Annotations.Action, &c.Hooks.Action, &c.HostNamespaces.Action, &c.Environment.Action, &c.Sysctls.Action,
+		&c.HostMounts.Action, &c.Devices.Action} {
 		*a = policy.Off
 	}
 }
@@ -313,7 +315,7 @@ func TestExceptions(t *testing.T) {
 		{name: "what can't be fixed", spoil: func(s *specs.Spec) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 		},
-			input: except("privileged"), findings: []string{"privileged audit"}, verdict: enforce.Unchanged},
+			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
 		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
 			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
 		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
@@ -378,7 +380,7 @@ func TestReadOnlyRootfs(t *testing.T) {
 			s.Root.Readonly, s.Mounts = false, nil
 			for _, d := range dest {
 				d, kind, _ := strings.Cut(d, " ")
-				s.Mounts = append(s.Mounts, specs.Mount{Destination: d, Type: kind})
+				s.Mounts = append(s.Mounts, specs.Mount{Destination: d, Type: kind, Source: "/src"})
 			}
 		}
 	}
@@ -419,7 +421,8 @@ func TestProcMounts(t *testing.T) {
 		{name: "proc and sysfs elsewhere", spoil: func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/run/p", Type: "proc"}, specs.Mount{Destination: "/sys", Type: "sysfs"},
 				specs.Mount{Destination: "/sys/", Type: "sysfs"}, specs.Mount{Destination: "/link/../proc", Type: "proc"})
-		}, findings: []string{"procMounts:/run/p reject", "procMounts:/sys/ reject", "procMounts:/link/../proc reject"}, verdict: enforce.Refused},
+		}, findings: []string{"procMounts:/run/p reject", "procMounts:/sys/ reject", "procMounts:/link/../proc reject"},
+			policy: func(c *policy.Controls) { c.HostMounts.Action = policy.Off }, verdict: enforce.Refused},
 		{name: "masked is more than read-only", spoil: func(s *specs.Spec) {
 			s.Linux.ReadonlyPaths = s.Linux.ReadonlyPaths[:4]
 			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/proc/sysrq-trigger")
@@ -443,7 +446,7 @@ func TestPrivileged(t *testing.T) {
 		{name: "all devices spelt out", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Type: "a", Major: &any, Minor: &any, Access: "rwm"}), findings: refused, verdict: enforce.Refused},
 		{name: "taken back", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Access: "rwm"}, deny), verdict: enforce.Unchanged},
 		{name: "mknod only", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Access: "m"}), verdict: enforce.Unchanged},
-		{name: "one device", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &five, Access: "rwm"}), verdict: enforce.Unchanged},
+		{name: "one device", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &five, Access: "rwm"}), findings: []string{"devices:5:* reject"}, verdict: enforce.Refused},
 		{name: "an administrator whom nothing confines", spoil: func(s *specs.Spec) {
 			s.Process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}
 			s.Linux.Seccomp, s.Linux.MaskedPaths = nil, nil

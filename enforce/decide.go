@@ -95,6 +95,8 @@ func settle(a policy.Action, f Finding) policy.Action {
 	switch {
 	case a == policy.Audit || f.Action == policy.Audit:
 		return policy.Audit
+	case a == policy.Reject && f.Action == policy.Fix && f.Edits != nil:
+		return policy.Fix
 	case a == policy.Fix && f.Action != policy.Reject && f.Edits != nil:
 		return policy.Fix
 	default:

@@ -109,7 +109,7 @@ func beyondContainer(container, asked *specs.Process) []Finding {
 	if container.NoNewPrivileges && !asked.NoNewPrivileges {
 		found = append(found, Finding{Detail: "noNewPrivileges", Pointer: "/noNewPrivileges", Found: "programs may gain privileges", Wanted: "no-new-privileges", Mend: drop, Edits: []Edit{}})
 	}
-	if within(asked.Cwd, "/proc") || within(asked.Cwd, "/dev/fd") {
+	if amongDescriptors(asked.Cwd) {
 		found = append(found, Finding{
 			Detail: "cwd", Pointer: "/cwd", Found: fmt.Sprintf("the working directory %q, where descriptors lead out of the container", asked.Cwd), Wanted: "a folder of the container's",
 			Mend: `use "--workdir" with another folder`,

@@ -34,11 +34,5 @@ func UnjudgedFields() []Unjudged {
 		{"/linux/resources/blockIO", "weights, and limits that are none without it"},
 		{"/linux/resources/hugepageLimits", "limits that are none without it"},
 		{"/linux/resources/rdma", "limits that are none without it"},
-
-		// OWNED BY CONTROLS TO COME. To be deleted, each line with the control that takes it over.
-		{"/linux/devices", "devices"},
-		{"/mounts", "hostMounts"},
-		{"/root/path", "hostMounts"},
-		{"/linux/rootfsPropagation", "hostMounts"},
 	}
 }

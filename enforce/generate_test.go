@@ -77,7 +77,13 @@ func (g generator) mounts() []specs.Mount {
 	var mounts []specs.Mount
 	for _, dest := range some(g, "/proc", "/dev", "/dev/shm", "/tmp", "/run/lock", "/var/tmp/", "/run/secrets/token", "/data", "/var/run/secrets/kubernetes.io", "/run/../tmp") {
 		m := specs.Mount{Destination: dest, Type: pick(g, "tmpfs", "bind", "proc", ""), Source: "/src"}
-		m.Options = some(g, "rw", "bind", "rbind", "nosuid")
+		if g.IntN(3) == 0 {
+			m.Source = pick(g, "/srv/data", "/srv/with", "/etc", "/var/lib/docker/volumes/bound/_data", "rel")
+		}
+		if m.Destination == "/proc" {
+			m.Type = "proc"
+		}
+		m.Options = some(g, "rw", "ro", "bind", "rbind", "nosuid", "rshared", "slave", "suid", "nodev")
 		mounts = append(mounts, m)
 	}
 	return mounts
@@ -109,6 +115,12 @@ func (g generator) spec() *specs.Spec {
 			ReadonlyPaths: some(g, "/proc/sys", "/proc/bus", "/proc/irq"),
 		}
 		s.Linux.Namespaces, s.Linux.Sysctl = g.namespaces(), g.sysctls()
+		if g.IntN(6) == 0 {
+			s.Linux.RootfsPropagation = pick(g, "rshared", "shared", "rprivate", "rslave")
+		}
+		if g.IntN(8) == 0 {
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: pick[int64](g, 1, 8), Minor: 3}}
+		}
 		if g.IntN(8) == 0 {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: pick[uint32](g, 1, 65536)}}
 			s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: pick[uint32](g, 1, 65536)}}

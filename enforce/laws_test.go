@@ -53,7 +53,15 @@ func FuzzConfig(f *testing.F) {
 // TestLawsOverEngines holds them over what real engines send.
 func TestLawsOverEngines(t *testing.T) {
 	for _, c := range engineConfigs(t) {
-		t.Run(c.name, func(t *testing.T) { holdLaws(t, c.text, hardenedInput(t)) })
+		t.Run(c.name, func(t *testing.T) {
+			in := hardenedInput(t)
+			var spec *specs.Spec
+			if err := json.Unmarshal(c.text, &spec); err != nil {
+				t.Fatal(err)
+			}
+			in.Facts.Mounts = mountsOf(spec)
+			holdLaws(t, c.text, in)
+		})
 	}
 }
 
@@ -107,10 +115,12 @@ func (g generator) input(t testing.TB) enforce.Input {
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
 			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
-			"specification:linux.cgroupsPath", "annotations", "hooks", "hostNamespaces:network", "hostNamespaces:cgroup", "sysctls")}}
+			"specification:linux.cgroupsPath", "hostMounts", "hostMounts:propagation", "hostMounts:/etc", "devices", "annotations", "hooks", "hostNamespaces:network", "hostNamespaces:cgroup", "sysctls")}}
 	}
 	c := &in.Policy.Controls
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
+	c.HostMounts.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off)
+	c.Devices.Action = pick(g, policy.Reject, policy.Audit)
 	c.NonRoot.Low = pick(g, policy.KeepLow, policy.AssignLow, policy.RejectLow)
 	c.NonRoot.Groups.Allow = some[uint32](g, 0)
 	c.NonRoot.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
@@ -231,6 +241,12 @@ func looser(a, b *specs.Spec, tmpfsNamed bool) error {
 				return fmt.Errorf("group %d came in", g)
 			}
 		}
+	}
+	if pa, pb := section(a).RootfsPropagation, section(b).RootfsPropagation; pa != pb && pb != "rslave" {
+		return fmt.Errorf("the root's propagation went from %q to %q", pa, pb)
+	}
+	if !reflect.DeepEqual(section(a).Devices, section(b).Devices) {
+		return errors.New("devices changed")
 	}
 	if a.Root != nil && a.Root.Readonly && !b.Root.Readonly {
 		return errors.New("the root is writable")
@@ -388,7 +404,7 @@ func moreShared(a, b *specs.Spec) error {
 func moreMounts(a, b *specs.Spec, tmpfsNamed bool) error {
 	i := 0
 	for at, m := range b.Mounts {
-		if i < len(a.Mounts) && reflect.DeepEqual(m, a.Mounts[i]) {
+		if i < len(a.Mounts) && sameOrStricter(a.Mounts[i], m) {
 			i++
 			continue
 		}

@@ -179,12 +179,12 @@ func knownVersion(v string) bool {
 // goodCwd: descriptors of the runtime's that are still open when it changes to the working directory lead out of the
 // container (CVE-2024-21626). They are named in /proc, and /dev/fd is a link there.
 func goodCwd(cwd string) bool {
-	return path.IsAbs(cwd) && !within(cwd, "/proc") && !within(cwd, "/dev/fd")
+	return path.IsAbs(cwd) && !amongDescriptors(cwd)
 }
 
-func within(p, folder string) bool {
-	clean := path.Clean(p)
-	return clean == folder || strings.HasPrefix(clean, folder+"/")
+func amongDescriptors(cwd string) bool {
+	clean := path.Clean(cwd)
+	return within(clean, "/proc") || within(clean, "/dev/fd")
 }
 
 // ordinaryScheduler: neither realtime nor deadline (sched(7)), and not before others of the host.

@@ -48,6 +48,10 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 	if err != nil {
 		return j, err
 	}
+	if facts.Mounts, err = b.MountFacts(c, j.Workload, a.ID, j.Policy.Controls); err != nil {
+		return j, err
+	}
+	facts.Devices = bundle.DeviceFacts(j.Policy.Controls)
 	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Beside: a.Beside, Facts: facts, Spec: c.Spec})
 	if j.Clamped, j.Changes, err = c.Apply(j.Decision.Edits); err != nil {
 		return j, fmt.Errorf("clamping config.json: %w", err)

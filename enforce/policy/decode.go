@@ -228,8 +228,6 @@ func (d *decoder) overlay(n *yaml.Node, o *Overlay, tightening bool) {
 	for _, m := range list {
 		field, ok := fieldOf(reflect.TypeFor[Controls](), m.name)
 		switch {
-		case slices.Contains(planned(), m.name):
-			d.fail(m.key, "controls: this runclamp does not have the control %q yet", m.name)
 		case !ok:
 			d.fail(m.key, "controls: unknown control %s", unknown(m.name, Names()))
 		case d.plain(m.name, m.value):
@@ -426,10 +424,10 @@ func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 // Names are the controls that have settings.
 func Names() []string { return keys(reflect.TypeFor[Controls]()) }
 
-// planned are controls and keys that are documented and not built. Nobody shall believe that they hold.
+// planned are keys that are documented and not built. Nobody shall believe that they hold.
 func planned() []string {
 	return []string{
-		"hostMounts", "devices", "seccomp.architectures", "seccomp.listeners",
+		"seccomp.architectures", "seccomp.listeners",
 	}
 }
 

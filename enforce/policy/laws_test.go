@@ -53,6 +53,8 @@ func (g generator) controls(tighten bool) string {
 	block("noNewPrivileges", g.action())
 	block("checkpoint", g.action())
 	block("procMounts", g.action())
+	block("hostMounts", g.action(), "allow: "+g.some("{source: /a}", "{source: /b, readOnly: true}", "{source: /c, readOnly: "+g.pick("true", "false")+"}"))
+	block("devices", g.action(), "allow: "+g.some("/dev/kvm", "/dev/fuse"))
 	block("capabilities", g.action(), "allow: "+g.some("CHOWN", "CAP_SYS_ADMIN", "net_raw", "BPF"))
 	block("annotations", g.action(), "allow: "+g.some("a", "org.criu.config"))
 	block("hooks", g.action(), "allow: "+g.some("/a", "/b"))

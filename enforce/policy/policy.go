@@ -76,7 +76,9 @@ type Controls struct {
 	NoNewPrivileges Plain          `json:"noNewPrivileges" doc:"setuid programs and file capabilities give nothing"`
 	Environment     Environment    `json:"environment" doc:"no variable puts other code into every program"`
 	ReadOnlyRootfs  ReadOnlyRootfs `json:"readOnlyRootfs" doc:"the root filesystem is read-only"`
+	HostMounts      HostMounts     `json:"hostMounts" doc:"nothing of the host's own is mounted"`
 	ProcMounts      Plain          `json:"procMounts" doc:"files of /proc and /sys that tell about the host are masked or read-only"`
+	Devices         Devices        `json:"devices" doc:"no devices but those that every container has"`
 	Resources       Resources      `json:"resources" doc:"processes, memory, CPU time and core dumps have limits"`
 	Sysctls         Sysctls        `json:"sysctls" doc:"only kernel parameters that are safe and the container's own"`
 	AppArmor        AppArmor       `json:"appArmor" doc:"the process is confined by an AppArmor profile"`
@@ -237,6 +239,28 @@ type Tmpfs struct {
 	Exec bool `json:"exec" doc:"programs may be run from it"`
 	// CopyUp fills it with what the image has at the path.
 	CopyUp bool `json:"copyUp" doc:"fill it with what the image has there"`
+}
+
+// HostMounts is mounts, and where the root filesystem is.
+type HostMounts struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding; what may be bound gets nosuid,nodev in any case"`
+	// Allow are the host's files and folders that may be bound, with all that is below.
+	Allow []HostMount `json:"allow" unique:"source" tighten:"intersect" doc:"files and folders of the host that may be bound, with all below"`
+}
+
+// HostMount is a file or folder of the host that may be bound.
+type HostMount struct {
+	// Source is absolute, on the host.
+	Source string `json:"source" is:"file" required:"it is what may be bound" doc:"absolute path on the host"`
+	// ReadOnly: it may only be read, and so may what is mounted below it.
+	ReadOnly bool `json:"readOnly" doc:"only to be read, with all that is mounted below it"`
+}
+
+// Devices is linux.devices, and the rules of the device cgroup.
+type Devices struct {
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Allow are the host's devices that a container may have, by their path on the host.
+	Allow []string `json:"allow" is:"file" tighten:"intersect" doc:"devices that a container may have, by their path on the host"`
 }
 
 // AppArmor is process.apparmorProfile.

@@ -104,7 +104,7 @@ func TestSchemaRejects(t *testing.T) {
 	s := compiledSchema(t)
 	for _, bad := range []string{
 		"mode: audit", "apiVersion: v1", head + "prest: hardened", head + "preset: hard", head + "mode: off", head + "trustNames: yes please",
-		head + "audit: {log: relative}", head + "base: {}", head + "controls: {hostMounts: {}}", head + "controls: {resources: {pids: 0}}", head + "controls: {resources: {cpus: fast}}", head + "controls: {resources: {memory: 64MB}}", head + "controls: {resources: {rlimits: {core: -1}}}", head + "controls: {resources: {oomScoreAdj: {}}}", head + "controls: {specification: {allow: [a..b]}}", head + "controls: {nonRoot: fix}",
+		head + "audit: {log: relative}", head + "base: {}", head + "controls: {seccomp: {architectures: native}}", head + "controls: {resources: {pids: 0}}", head + "controls: {resources: {cpus: fast}}", head + "controls: {resources: {memory: 64MB}}", head + "controls: {resources: {rlimits: {core: -1}}}", head + "controls: {resources: {oomScoreAdj: {}}}", head + "controls: {specification: {allow: [a..b]}}", head + "controls: {nonRoot: fix}",
 		head + "controls: {nonRoot: {action: fxi}}", head + "controls: {nonRoot: {assign: {uid: 1}}}", head + "controls: {nonRoot: {assign: {uid: 0, gid: 1}}}",
 		head + "controls: {nonRoot: {assign: {uid: 65534, gid: 1}}}", head + "controls: {nonRoot: {low: }}", head + "controls: {capabilities: {allow: CHOWN}}",
 		head + "controls: {readOnlyRootfs: {tmpfs: [{path: /a}]}}", head + "controls: {readOnlyRootfs: {tmpfs: [{path: a, size: 1}]}}",
