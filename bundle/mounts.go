@@ -52,6 +52,9 @@ func (b *Bundle) MountFacts(c *Config, w policy.Workload, id string, p policy.Co
 	}
 	engine := b.engineFolders(c.Spec, w, id)
 	m.Places.Own = table.own(engine.own)
+	if len(p.HostMounts.Allow) == 0 && table.onlyOwn(&m) {
+		return m, nil // as most containers are, and some fifty paths need not be looked up
+	}
 	if m.Places.Host, err = table.host(engine); err != nil {
 		return m, err
 	}
@@ -64,6 +67,27 @@ func (b *Bundle) MountFacts(c *Config, w policy.Workload, id string, p policy.Co
 	// A kernel that has the call finds fault with the descriptor.
 	m.RecursiveReadOnly = unix.MountSetattr(-1, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}) != unix.ENOSYS
 	return m, nil
+}
+
+// onlyOwn: there is nothing to judge but what the engine binds by itself. A tmpfs that is mounted nowhere but in the engine's
+// own folders (/dev/shm, secrets) is its own as well: none of the host's files is on it.
+func (t mountTable) onlyOwn(m *enforce.Mounts) bool {
+	own := m.Places.Own
+	for _, s := range m.Sources {
+		if s.Type == "tmpfs" && m.Places.OwnPath(s.Path) && !slices.ContainsFunc(t, func(e mountEntry) bool {
+			return e.Device == s.Device && !m.Places.OwnPath(e.point)
+		}) {
+			own = append(own, enforce.Own{Spot: s.Spot})
+		}
+	}
+	m.Places.Own = own
+	for _, s := range m.Sources {
+		if s.Unknown == "" && (!m.Places.OwnPath(s.Path) || !m.Places.OwnPlace(s.Place)) ||
+			slices.ContainsFunc(s.Below, func(b enforce.Spot) bool { return !m.Places.OwnPlace(b.Place) }) {
+			return false
+		}
+	}
+	return m.Root.Unknown != "" || m.Places.OwnPath(m.Root.Path)
 }
 
 // DeviceFacts are the numbers of the devices that the policy allows. What is no device, or not there, is none.
@@ -332,8 +356,9 @@ func (b *Bundle) engineFolders(s *specs.Spec, w policy.Workload, id string) engi
 	if id == "" || id == "." || id == ".." || strings.ContainsRune(id, '/') {
 		return e
 	}
-	// The root filesystem may be in the bundle.
-	add(b.Path)
+	if s.Root != nil && filepath.IsLocal(s.Root.Path) {
+		add(filepath.Join(b.Path, s.Root.Path)) // in the bundle, which may be among what engines have in /run
+	}
 	if state, _, ok := strings.Cut(b.Path, "/io.containerd.runtime.v2.task/"); ok {
 		e.data = append(e.data, state)
 	}
@@ -346,6 +371,13 @@ func (b *Bundle) engineFolders(s *specs.Spec, w policy.Workload, id string) engi
 		add(root)
 		if w.Engine == policy.Docker {
 			add(filepath.Dir(root))
+		}
+		for _, m := range s.Mounts {
+			// Layers and caches are mounted there first (buildkit, snapshot/localmounter_linux.go).
+			if temp, rest, ok := strings.Cut(filepath.Clean(m.Source), "/buildkit-mount"); ok {
+				number, _, _ := strings.Cut(rest, "/")
+				add(temp + "/buildkit-mount" + number)
+			}
 		}
 	case strings.HasSuffix(b.Path, "-containers/"+id+"/userdata"):
 		e.storage(b.Path, s, w, id)
@@ -375,6 +407,9 @@ func (e *engineFolders) docker(s *specs.Spec, id string) {
 		data := filepath.Dir(filepath.Dir(dir))
 		e.data = append(e.data, data)
 		e.own = append(e.own, ownFolderOf{path: dir}, ownFolderOf{filepath.Join(data, "volumes"), true})
+		if s.Root != nil && within(s.Root.Path, data) {
+			e.own = append(e.own, ownFolderOf{path: s.Root.Path})
+		}
 		for _, m := range s.Mounts {
 			if filepath.Dir(m.Source) == filepath.Join(data, "tmp") && strings.HasPrefix(filepath.Base(m.Source), "safe-mount") {
 				e.own = append(e.own, ownFolderOf{path: m.Source})
@@ -391,6 +426,9 @@ func (e *engineFolders) storage(bundle string, s *specs.Spec, w policy.Workload,
 	store := filepath.Dir(filepath.Dir(filepath.Dir(bundle)))
 	e.data = append(e.data, store)
 	e.own = append(e.own, ownFolderOf{filepath.Join(store, "volumes"), true})
+	if s.Root != nil && within(s.Root.Path, store) && w.Engine == policy.Podman {
+		e.own = append(e.own, ownFolderOf{path: s.Root.Path})
+	}
 	ids := []string{id}
 	if sandbox := w.Annotations["io.kubernetes.cri-o.SandboxID"]; w.Engine == policy.Kubernetes && w.Kind == policy.Container && isName(sandbox) {
 		ids = append(ids, sandbox)

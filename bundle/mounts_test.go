@@ -181,18 +181,18 @@ func TestPodFolders(t *testing.T) {
 	at := func(pod string) specs.Mount {
 		return specs.Mount{Type: "bind", Source: "/var/lib/kubelet/pods/" + pod + "/volumes/kubernetes.io~empty-dir/x"}
 	}
-	s := &specs.Spec{Mounts: []specs.Mount{at(uid), at("other"), at(uid + "1"), at(".."), {Type: "bind", Source: "/pods/" + uid}}}
+	s := &specs.Spec{Root: &specs.Root{Path: "rootfs"}, Mounts: []specs.Mount{at(uid), at("other"), at(uid + "1"), at(".."), {Type: "bind", Source: "/pods/" + uid}}}
 	b := &Bundle{Path: state + "/io.containerd.runtime.v2.task/k8s.io/" + id}
 	annotations := map[string]string{"io.kubernetes.cri.sandbox-uid": uid}
 	for _, tt := range []struct {
 		w    policy.Workload
 		want []string
 	}{
-		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Namespace: "n", Annotations: annotations}, []string{b.Path, "/var/lib/kubelet/pods/" + uid}},
+		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Namespace: "n", Annotations: annotations}, []string{b.Path + "/rootfs", "/var/lib/kubelet/pods/" + uid}},
 		// Not the kubelet's, but ctr's, which writes what it is told.
-		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Annotations: annotations}, []string{b.Path}},
-		{policy.Workload{Engine: policy.Containerd, Kind: policy.Container, Annotations: annotations}, []string{b.Path}},
-		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Namespace: "n", Annotations: map[string]string{"io.kubernetes.cri.sandbox-uid": ".."}}, []string{b.Path}},
+		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Annotations: annotations}, []string{b.Path + "/rootfs"}},
+		{policy.Workload{Engine: policy.Containerd, Kind: policy.Container, Annotations: annotations}, []string{b.Path + "/rootfs"}},
+		{policy.Workload{Engine: policy.Kubernetes, Kind: policy.Container, Namespace: "n", Annotations: map[string]string{"io.kubernetes.cri.sandbox-uid": ".."}}, []string{b.Path + "/rootfs"}},
 	} {
 		var got []string
 		for _, o := range b.engineFolders(s, tt.w, id).own {
@@ -232,5 +232,62 @@ func TestDeviceFacts(t *testing.T) {
 	got := DeviceFacts(p)
 	if len(got) != 1 || got["/dev/null"] != (enforce.DeviceNumber{Type: "c", Major: 1, Minor: 3}) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestBuildFolders: what BuildKit binds is BuildKit's: a Dockerfile can't name a path of the host's.
+func TestBuildFolders(t *testing.T) {
+	b := &Bundle{Path: "/data/buildkit/executor/id"}
+	s := &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/data/buildkit/executor/resolv.conf"}, {Type: "bind", Source: "/tmp/buildkit-mount123/cache"}}}
+	var got []string
+	for _, o := range b.engineFolders(s, policy.Workload{Engine: policy.Docker, Kind: policy.Build}, "id").own {
+		got = append(got, o.path)
+	}
+	if want := []string{"/data/buildkit", "/data", "/tmp/buildkit-mount123"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func BenchmarkMountFacts(b *testing.B) {
+	bundle, c := &Bundle{Path: b.TempDir()}, &Config{Spec: &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/etc"}}}}
+	p := policy.Controls{HostMounts: policy.HostMounts{Action: policy.Fix}}
+	for b.Loop() {
+		if _, err := bundle.MountFacts(c, policy.Workload{}, "id", p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestOnlyOwn: the host's own places are left alone only if there is nothing else to judge.
+func TestOnlyOwn(t *testing.T) {
+	place := func(device, inside, kind string) enforce.Place {
+		return enforce.Place{Device: device, Inside: inside, Type: kind}
+	}
+	table := mountTable{{1, "/", place("8:1", "/", "ext4")}, {2, "/own/shm", place("0:9", "/", "tmpfs")}, {3, "/run", place("0:8", "/", "tmpfs")}, {4, "/own/run", place("0:8", "/", "tmpfs")}}
+	at := func(path string, p enforce.Place) enforce.Source {
+		return enforce.Source{Spot: enforce.Spot{Path: path, Place: p}}
+	}
+	for name, tt := range map[string]struct {
+		source enforce.Source
+		want   bool
+	}{
+		"a file":                  {at("/own/hosts", place("8:1", "/own/hosts", "ext4")), true},
+		"a tmpfs":                 {at("/own/shm", table[1].Place), true},
+		"a tmpfs of the host's":   {at("/own/run", table[3].Place), false},
+		"bound from elsewhere":    {at("/own/etc", place("8:1", "/etc", "ext4")), false},
+		"another path":            {at("/srv", place("8:1", "/srv", "ext4")), false},
+		"another path to its own": {at("/srv", place("8:1", "/own/hosts", "ext4")), false},
+		"something below":         {enforce.Source{Spot: enforce.Spot{Path: "/own", Place: place("8:1", "/own", "ext4")}, Below: []enforce.Spot{{Path: "/own/run", Place: table[3].Place}}}, false},
+		"nothing is there":        {enforce.Source{Unknown: "gone"}, true},
+	} {
+		m := enforce.Mounts{Sources: map[string]enforce.Source{"s": tt.source}, Root: at("/own/rootfs", place("8:1", "/own/rootfs", "ext4"))}
+		m.Places.Own = []enforce.Own{{Spot: enforce.Spot{Path: "/own", Place: place("8:1", "/own", "ext4")}}}
+		if got := table.onlyOwn(&m); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		m.Root = at("/srv", m.Root.Place)
+		if table.onlyOwn(&m) {
+			t.Errorf("%s: with a root filesystem elsewhere", name)
+		}
 	}
 }

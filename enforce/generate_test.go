@@ -75,15 +75,23 @@ func (g generator) seccomp() *specs.LinuxSeccomp {
 
 func (g generator) mounts() []specs.Mount {
 	var mounts []specs.Mount
-	for _, dest := range some(g, "/proc", "/dev", "/dev/shm", "/tmp", "/run/lock", "/var/tmp/", "/run/secrets/token", "/data", "/var/run/secrets/kubernetes.io", "/run/../tmp") {
-		m := specs.Mount{Destination: dest, Type: pick(g, "tmpfs", "bind", "proc", ""), Source: "/src"}
-		if g.IntN(3) == 0 {
-			m.Source = pick(g, "/srv/data", "/srv/with", "/etc", "/var/lib/docker/volumes/bound/_data", "rel")
-		}
-		if m.Destination == "/proc" {
+	for _, dest := range some(g, "/proc", "/dev", "/dev/shm", "/tmp", "/run/lock", "/var/tmp/", "/run/secrets/token", "/data", "/var/run/secrets/kubernetes.io", "/sys") {
+		m := specs.Mount{Destination: dest, Type: pick(g, "tmpfs", "bind"), Source: pick(g, "/src", "/src", "/srv/data", "/srv/with")}
+		switch dest {
+		case "/proc":
 			m.Type = "proc"
+		case "/sys":
+			m.Type = "sysfs"
 		}
-		m.Options = some(g, "rw", "ro", "bind", "rbind", "nosuid", "rshared", "slave", "suid", "nodev")
+		m.Options = some(g, "rw", "ro", "nosuid", "nodev", "suid", "mode=755")
+		if m.Type == "bind" {
+			m.Options = some(g, "rw", "ro", "bind", "rbind", "nosuid", "nodev", "suid", "rdev", "rshared", "slave")
+		}
+		if g.IntN(25) == 0 {
+			m = pick(g, specs.Mount{Destination: dest, Type: "bind", Source: pick(g, "/etc", "/var/lib/docker/volumes/bound/_data", "rel", "/never-seen")},
+				specs.Mount{Destination: dest, Type: pick(g, "", "proc", "ext4"), Options: some(g, "rbind")},
+				specs.Mount{Destination: pick(g, "/run/../tmp", "/proc/sys", "rel", "/"), Type: "tmpfs", Options: some(g, "remount", "idmap")})
+		}
 		mounts = append(mounts, m)
 	}
 	return mounts
@@ -119,7 +127,7 @@ func (g generator) spec() *specs.Spec {
 			s.Linux.RootfsPropagation = pick(g, "rshared", "shared", "rprivate", "rslave")
 		}
 		if g.IntN(8) == 0 {
-			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: pick[int64](g, 1, 8), Minor: 3}}
+			s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: pick[int64](g, 1, 1, 1, 8), Minor: 3}}
 		}
 		if g.IntN(8) == 0 {
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: pick[uint32](g, 1, 65536)}}

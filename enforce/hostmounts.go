@@ -136,7 +136,7 @@ func (c *mountCheck) bind() {
 	c.propagation()
 	// A device that was allowed is to be one.
 	isDevice := source.Kind == Device || within(source.Path, "/dev")
-	if !facts.owns(source.Path) && !c.enginesInit(source) && !isDevice {
+	if !facts.Places.OwnPath(source.Path) && !c.enginesInit(source) && !isDevice {
 		c.harmless()
 	}
 	c.readOnly(source)

@@ -59,6 +59,8 @@ func hostFacts() enforce.Mounts {
 	m.Sources["/var/lib/docker/volumes/disk/_data"] = boundFrom("/var/lib/docker/volumes/disk/_data", disk, "/", "ext4")
 	m.Sources["/var/lib/docker/volumes/nfs/_data"] = boundFrom("/var/lib/docker/volumes/nfs/_data", "0:99", "/", "nfs4")
 	m.Sources["/var/lib/docker/volumes/proc/_data"] = boundFrom("/var/lib/docker/volumes/proc/_data", "0:5", "/", "proc")
+	m.Sources["/var/lib/docker/volumes/layers/_data"] = boundFrom("/var/lib/docker/volumes/layers/_data", "0:96", "/", "overlay")
+	m.Sources["/hosts/image"] = boundFrom("/hosts/image", "0:95", "/", "overlay")
 	m.Sources["/srv/overlay"] = boundFrom("/srv/overlay", "0:98", "/", "overlay")
 	m.Sources["/srv/auto"] = boundFrom("/srv/auto", "0:97", "/", "autofs")
 	with := folder("/srv/with")
@@ -114,9 +116,10 @@ func TestSources(t *testing.T) {
 		"/srv/never-looked-at":                   "not known",
 		"/var/lib/docker/volumes/bound/_data":    "the host's accounts",
 		"/var/lib/docker/volumes/disk/_data":     "a folder that has /etc in it",
+		"/var/lib/docker/volumes/layers/_data":   "an overlay",
 		"/var/lib/docker/volumes/proc/_data":     "a filesystem of the host's kernel (proc)",
 
-		"/srv": "", "/srv/data": "", "/home/a/project": "", "/srv/with": "", "/var/lib/docker/volumes/v/_data": "", "/var/lib/docker/volumes/nfs/_data": "",
+		"/srv": "", "/srv/data": "", "/hosts/image": "", "/home/a/project": "", "/srv/with": "", "/var/lib/docker/volumes/v/_data": "", "/var/lib/docker/volumes/nfs/_data": "",
 		"/var/lib/docker/containers/own/hosts": "",
 	} {
 		t.Run(source, func(t *testing.T) {
@@ -317,4 +320,17 @@ func sameOrStricter(a, b specs.Mount) bool {
 		}
 	}
 	return a.Destination == b.Destination && a.Source == b.Source && a.Type == b.Type
+}
+
+// TestNotLookedFor: without the host's own places, nothing but the engine's own is let through.
+func TestNotLookedFor(t *testing.T) {
+	for source, want := range map[string]enforce.Verdict{"/hosts": enforce.Unchanged, "/srv/data": enforce.Refused, "/var/lib/docker/volumes/nfs/_data": enforce.Refused} {
+		spec := clean(t)
+		bind(source, "nosuid", "nodev")(spec)
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: spec}
+		in.Facts.Mounts.Places.Host = nil
+		if d := enforce.Decide(in); d.Verdict != want {
+			t.Errorf("%s: %s %+v", source, d.Verdict, d.Findings)
+		}
+	}
 }

@@ -110,7 +110,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	in.Workload.Kind = pick(g, policy.Container, policy.Sandbox, policy.Build)
 	in.Policy.TmpfsNamed = g.IntN(2) == 0
 	if g.IntN(2) == 0 {
-		in.Facts = enforce.Facts{}
+		in.Facts = enforce.Facts{Mounts: hostFacts()}
 	}
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
@@ -119,6 +119,13 @@ func (g generator) input(t testing.TB) enforce.Input {
 	}
 	c := &in.Policy.Controls
 	c.Capabilities.Allow = some(g, "CAP_NET_BIND_SERVICE", "CAP_CHOWN", "CAP_SYS_ADMIN")
+	if g.IntN(8) == 0 {
+		in.Facts.Mounts = enforce.Mounts{}
+	}
+	c.HostMounts.Allow = some(g, policy.HostMount{Source: "/srv/with", ReadOnly: true}, policy.HostMount{Source: "/etc"})
+	if len(c.HostMounts.Allow) > 0 && in.Facts.Mounts.Sources != nil {
+		in.Facts.Mounts.Places.Allowed = map[string]enforce.Spot{"/srv/with": spot("/srv/with"), "/etc": spot("/etc")}
+	}
 	c.HostMounts.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off)
 	c.Devices.Action = pick(g, policy.Reject, policy.Audit)
 	c.NonRoot.Low = pick(g, policy.KeepLow, policy.AssignLow, policy.RejectLow)

@@ -60,7 +60,8 @@ type Source struct {
 
 // Places are what the source of a mount is held against.
 type Places struct {
-	// Host are those of HostPlaces that there are, and the sockets and folders of the engines.
+	// Host are those of HostPlaces that there are, and the sockets and folders of the engines. They need not be looked for if
+	// there is nothing but the engine's own to judge; without them, all else is refused.
 	Host []HostPlace
 	// Own are what the engine binds into this container by itself, or keeps for its users: its files for the container or
 	// the pod, and named volumes.
@@ -139,16 +140,16 @@ func EngineSocket(name string) string {
 // Judge says why a place must not be in a container; nothing, if it may be. It needs no more than an entry of a mount table
 // has, and so can be asked about a container's own (/proc/PID/mountinfo) when its mounts are made.
 func (p Places) Judge(at Place) string {
-	in := func(o Spot) bool { return o.Device == at.Device && within(at.Inside, o.Inside) }
-	if slices.ContainsFunc(p.Own, func(o Own) bool {
-		return in(o.Spot) && (!o.Volumes || volumeData(o.Inside, at.Inside))
-	}) {
+	if p.OwnPlace(at) {
 		return ""
 	}
 	for _, a := range p.Allowed {
-		if in(a) {
+		if a.Device == at.Device && within(at.Inside, a.Inside) {
 			return ""
 		}
+	}
+	if p.Host == nil {
+		return notLookedFor
 	}
 	if is := kernelFilesystem(at.Type); is != "" {
 		return is
@@ -163,13 +164,28 @@ func (p Places) Judge(at Place) string {
 	return ""
 }
 
+const notLookedFor = "a place of the host's, whose own places nobody has looked for"
+
+// OwnPlace: a place is the engine's for this container.
+func (p Places) OwnPlace(at Place) bool {
+	return slices.ContainsFunc(p.Own, func(o Own) bool {
+		return o.Device == at.Device && within(at.Inside, o.Inside) && (!o.Volumes || volumeData(o.Inside, at.Inside))
+	})
+}
+
+// OwnPath: a path without links is the engine's for this container. What is there may be from elsewhere all the same.
+func (p Places) OwnPath(at string) bool {
+	return slices.ContainsFunc(p.Own, func(o Own) bool { return within(at, o.Path) && (!o.Volumes || volumeData(o.Path, at)) })
+}
+
 // judgePath says why a path must not be bound: a folder brings what is below its path along, and the engine's own may be on
 // a filesystem of its own.
 func (p Places) judgePath(at string) string {
-	if slices.ContainsFunc(p.Own, func(o Own) bool {
-		return within(at, o.Path) && (!o.Volumes || volumeData(o.Path, at))
-	}) || p.allows(at) {
+	switch {
+	case p.OwnPath(at), p.allows(at):
 		return ""
+	case p.Host == nil:
+		return notLookedFor
 	}
 	for _, h := range p.Host {
 		if why := h.touches(h.Path, at); why != "" {
@@ -227,7 +243,7 @@ func (m Mounts) judgeSource(s Source, recursive bool) string {
 		return "a socket, behind which is a daemon of the host's"
 	case s.Kind != Folder && s.Kind != Regular:
 		return "a " + string(s.Kind) + " of the host's"
-	case s.Type == "overlay" && !m.owns(s.Path) && !m.onRoot(s.Place):
+	case s.Type == "overlay" && !m.enginesOverlay(s.Path) && !m.onRoot(s.Place):
 		// Its layers are folders that may be anywhere (a volume with -o type=overlay -o o=lowerdir=/etc).
 		return "an overlay, whose layers may be any folders of the host's"
 	}
@@ -242,8 +258,9 @@ func (m Mounts) judgeSource(s Source, recursive bool) string {
 	return ""
 }
 
-func (m Mounts) owns(at string) bool {
-	return slices.ContainsFunc(m.Places.Own, func(o Own) bool { return within(at, o.Path) })
+// enginesOverlay: image volumes, and what a build binds. Whoever makes a named volume says what its layers are.
+func (m Mounts) enginesOverlay(at string) bool {
+	return slices.ContainsFunc(m.Places.Own, func(o Own) bool { return !o.Volumes && within(at, o.Path) })
 }
 
 // onRoot: it is on the filesystem that the host's own folders are on.
@@ -257,8 +274,11 @@ func (m Mounts) judgeRoot() string {
 	if s.Unknown != "" {
 		return s.Unknown
 	}
-	if m.owns(s.Path) {
+	switch {
+	case m.Places.OwnPath(s.Path):
 		return ""
+	case m.Places.Host == nil:
+		return notLookedFor
 	}
 	for _, h := range m.Places.Host {
 		for _, at := range []struct {
