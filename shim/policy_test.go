@@ -47,7 +47,7 @@ func TestPolicyFile(t *testing.T) {
 		{"a link to root's file", "runclamp", "CAP_CHOWN", func(conf string) error {
 			return errors.Join(write("elsewhere", capable)(conf), os.Symlink("elsewhere", filepath.Join(conf, "policy.yaml")))
 		}},
-		{"broken", "runclamp", `policy.yaml: 2:1: the policy file: unknown key "preest"; did you mean "preset"?`, write("policy.yaml", "apiVersion: runclamp/v1\npreest: hardened\n")},
+		{"broken", "runclamp", `policy.yaml: 2:1: unknown key "preest"; did you mean "preset"?`, write("policy.yaml", "apiVersion: runclamp/v1\npreest: hardened\n")},
 		{"empty", "runclamp", "apiVersion", write("policy.yaml", "")},
 		{"too large", "runclamp", "larger than 1 MiB", write("policy.yaml", capable+"#"+strings.Repeat("x", maxPolicy))},
 		{"a dangling link", "runclamp", "no such file", func(conf string) error { return os.Symlink("gone", filepath.Join(conf, "policy.yaml")) }},

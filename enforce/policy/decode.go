@@ -21,7 +21,9 @@ type decoder struct {
 }
 
 func (d *decoder) fail(n *yaml.Node, format string, args ...any) {
-	d.errors = append(d.errors, Error{n.Line, n.Column, fmt.Sprintf(format, args...)})
+	// The file as a whole has no name: who knows its path has said it.
+	message := strings.TrimPrefix(fmt.Sprintf(format, args...), ": ")
+	d.errors = append(d.errors, Error{n.Line, n.Column, message})
 }
 
 // value fills v from n. name is what v is called in an error.

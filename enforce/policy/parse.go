@@ -53,7 +53,7 @@ func Parse(text []byte, now time.Time) (*File, error) {
 	}
 	d := &decoder{now: now}
 	f := &File{}
-	d.value("the policy file", root, reflect.ValueOf(f).Elem(), "")
+	d.value("", root, reflect.ValueOf(f).Elem(), "")
 	if len(d.errors) > 0 {
 		d.errors.sort()
 		return nil, d.errors
