@@ -392,9 +392,11 @@ func TestReadOnlyRootfs(t *testing.T) {
 			edits: []string{readonly, run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
 		{name: "no mounts", spoil: mounts(), findings: []string{found}, edits: []string{readonly, run(0), tmp(1), varTmp(2)}, verdict: enforce.Fixed},
 		{name: "before what lies below", spoil: mounts("/proc proc", "/run/lock tmpfs", "/data bind"), findings: []string{found},
-			edits: []string{readonly, run(1), tmp(3), varTmp(4)}, verdict: enforce.Fixed},
+			edits: []string{readonly, run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
 		{name: "the user's own", spoil: mounts("/tmp/ bind", "/run tmpfs"), findings: []string{found}, edits: []string{readonly, varTmp(0)}, verdict: enforce.Fixed},
-		{name: "a similar name is not below", spoil: mounts("/runner tmpfs"), findings: []string{found}, edits: []string{readonly, run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
+		{name: "a similar name is not below", spoil: mounts("/dev tmpfs", "/runner tmpfs"), findings: []string{found}, edits: []string{readonly, run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
+		{name: "before what lies below by a link", spoil: mounts("/proc proc", "/var/run/data tmpfs"), findings: []string{found},
+			edits: []string{readonly, run(1), tmp(2), varTmp(3)}, verdict: enforce.Fixed},
 		{name: "a bind by option", spoil: func(s *specs.Spec) { mounts("/x none")(s); s.Mounts[0].Options = []string{"ro", "rbind"} },
 			findings: []string{found}, edits: []string{readonly, run(0), tmp(1), varTmp(2)}, verdict: enforce.Fixed},
 		{name: "exec, no copy", spoil: mounts(), policy: func(c *policy.Controls) {

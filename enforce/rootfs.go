@@ -69,7 +69,8 @@ func missingTmpfs(in Input, edits []Edit) []Finding {
 	}}
 }
 
-// addTmpfs inserts the policy's tmpfs, parents first, in front of the first bind mount and of every mount that lies below.
+// addTmpfs inserts the policy's tmpfs, parents first, in front of the first bind mount and of every other that is not at /proc,
+// /dev or /sys.
 // A sandbox gets none: it writes nothing.
 //
 // Mounts are made in the order of the list. A tmpfs at its end would hide what was mounted below it, also where that can't
@@ -81,21 +82,21 @@ func addTmpfs(in Input) []Edit {
 	wanted := slices.Clone(in.Policy.Controls.ReadOnlyRootfs.Tmpfs)
 	slices.SortFunc(wanted, func(a, b policy.Tmpfs) int { return strings.Compare(a.Path, b.Path) })
 
-	mounts := slices.Clone(in.Spec.Mounts)
+	mounts := in.Spec.Mounts
+	at := slices.IndexFunc(mounts, func(m specs.Mount) bool {
+		to := path.Clean(m.Destination)
+		return isBind(m) || !within(to, "/proc") && !within(to, "/dev") && !within(to, "/sys")
+	})
+	if at < 0 {
+		at = len(mounts)
+	}
 	var edits []Edit
 	for _, t := range wanted {
 		if slices.ContainsFunc(mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == t.Path }) {
 			continue // a volume or a tmpfs of the user's own
 		}
-		at := slices.IndexFunc(mounts, func(m specs.Mount) bool {
-			return isBind(m) || strings.HasPrefix(path.Clean(m.Destination), t.Path+"/")
-		})
-		if at < 0 {
-			at = len(mounts)
-		}
 		m := tmpfsMount(t, process(in.Spec).User, in.Facts.ImageFolders[t.Path])
-		mounts = slices.Insert(mounts, at, m)
-		edits = append(edits, Edit{Insert, fmt.Sprintf("/mounts/%d", at), m})
+		edits = append(edits, Edit{Insert, fmt.Sprintf("/mounts/%d", at+len(edits)), m})
 	}
 	return edits
 }
