@@ -34,7 +34,10 @@ lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck
 	done
 
 unit: $(TOOLS)/runc ## unit and property tests, with the race detector
-	RUNCLAMP_TEST_RUNC=$(TOOLS)/runc$(addprefix :,$(wildcard /usr/sbin/runc)) CGO_ENABLED=1 go test -race ./...
+	@echo "go test -race ./... (what a test leaves out is said)"
+	@RUNCLAMP_TEST_RUNC=$(TOOLS)/runc$(addprefix :,$(wildcard /usr/sbin/runc)) CGO_ENABLED=1 go test -race -v ./... >$(TOOLS)/unit.log 2>&1; status=$$?; \
+		test $$status = 0 || grep -vE '^ *(=== |--- PASS)' $(TOOLS)/unit.log; \
+		grep -E -A1 '^ *--- SKIP' $(TOOLS)/unit.log; grep -E '^(ok|FAIL)\b' $(TOOLS)/unit.log; exit $$status
 
 fuzz: ## every fuzz target for FUZZTIME
 	@for target in $$(grep -rho --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/func //' | sort -u); do \
