@@ -55,14 +55,19 @@ func devices() Control {
 			for i, d := range r.Devices {
 				n, exact := ruleNumber(d)
 				switch {
-				case !d.Allow, slices.ContainsFunc(r.Devices[i+1:], deniesAll), strings.Trim(d.Access, "m") == "":
+				case !d.Allow, slices.ContainsFunc(r.Devices[i+1:], deniesAll):
+					continue
+				case !allDevices(d) && strings.Trim(d.Access, "m") == "":
 					// runc lets every device file be made, and none be opened (libcontainer/specconv, AllowedDevices).
 					continue
 				case exact && (n.standard() || in.Facts.Devices.allows(n)), n.Type == "c" && !wild(d.Major) && *d.Major == 136:
 					continue // 136 are the terminals of /dev/pts
 				}
 				detail, ok := names[n]
-				if !ok || !exact {
+				switch {
+				case allDevices(d):
+					detail = "*:*"
+				case !ok || !exact:
 					detail = number(d.Major) + ":" + number(d.Minor)
 				}
 				found = append(found, Finding{
@@ -119,7 +124,7 @@ func (n DeviceNumber) standard() bool {
 
 // deniesAll: what was allowed before is taken back.
 func deniesAll(d specs.LinuxDeviceCgroup) bool {
-	return !d.Allow && (d.Type == "" || d.Type == "a") && wild(d.Major) && wild(d.Minor) && strings.Contains(d.Access, "r") && strings.Contains(d.Access, "w")
+	return !d.Allow && allDevices(d) && wild(d.Major) && wild(d.Minor) && strings.Contains(d.Access, "r") && strings.Contains(d.Access, "w")
 }
 
 // ruleNumber is the one device that a rule is about, if it is about one.

@@ -44,8 +44,14 @@ func TestDevices(t *testing.T) {
 		{name: "the standard ones", spoil: device(specs.LinuxDevice{Path: "/dev/null", Type: "c", Major: 1, Minor: 3}, rule("c", "rwm", 1, 3), rule("c", "rwm", 136), rule("c", "m")), verdict: enforce.Unchanged},
 		{name: "a rule", spoil: rules(rule("b", "r", 8, 0)), findings: []string{"devices:8:0 reject"}, verdict: enforce.Refused},
 		{name: "a rule for many", spoil: rules(rule("c", "rw", 10, -1)), findings: []string{"devices:10:* reject"}, verdict: enforce.Refused},
-		{name: "all to be read", spoil: rules(rule("", "r")), findings: []string{"devices:*:* reject"}, verdict: enforce.Refused},
-		{name: "any type", spoil: rules(rule("a", "rwm", 1, 3)), findings: []string{"devices:1:3 reject"}, verdict: enforce.Refused},
+		// To runc these are all devices with all access, too.
+		{name: "all to be read", spoil: rules(rule("", "r")), findings: []string{"privileged reject"}, verdict: enforce.Refused},
+		{name: "docker run --device-cgroup-rule 'a *:* m'", spoil: rules(rule("a", "m", -1, -1)), findings: []string{"privileged reject"}, verdict: enforce.Refused},
+		{name: "any type", spoil: rules(rule("a", "rwm", 1, 3)), findings: []string{"privileged reject"}, verdict: enforce.Refused},
+		{name: "any type to be made", spoil: rules(rule("a", "m", 1, 3)), input: func(in *enforce.Input) {
+			in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: []string{"privileged", "devices:1:3"}}}
+		}, findings: []string{"devices:*:* reject", "privileged audit"}, verdict: enforce.Refused},
+		{name: "all, and then none", spoil: rules(rule("a", "m"), specs.LinuxDeviceCgroup{Access: "rwm"}), verdict: enforce.Unchanged},
 		{name: "denied", spoil: rules(specs.LinuxDeviceCgroup{Type: "c", Access: "rwm"}), verdict: enforce.Unchanged},
 		{name: "an exception", spoil: device(kvm, rule("c", "rwm", 10, 232)), input: func(in *enforce.Input) {
 			in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: []string{"devices:/dev/kvm"}}}
