@@ -447,7 +447,7 @@ func TestPrivileged(t *testing.T) {
 		{name: "all devices", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Access: "rwm"}), findings: refused, verdict: enforce.Refused},
 		{name: "all devices spelt out", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Type: "a", Major: &any, Minor: &any, Access: "rwm"}), findings: refused, verdict: enforce.Refused},
 		{name: "taken back", spoil: devices(specs.LinuxDeviceCgroup{Allow: true, Access: "rwm"}, deny), verdict: enforce.Unchanged},
-		{name: "mknod only", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Access: "m"}), verdict: enforce.Unchanged},
+		{name: "all devices, to be made only", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Access: "m"}), findings: refused, verdict: enforce.Refused},
 		{name: "one device", spoil: devices(deny, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &five, Access: "rwm"}), findings: []string{"devices:5:* reject"}, verdict: enforce.Refused},
 		{name: "an administrator whom nothing confines", spoil: func(s *specs.Spec) {
 			s.Process.Capabilities.Bounding = []string{"CAP_SYS_ADMIN"}

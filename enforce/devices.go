@@ -40,6 +40,14 @@ func devices() Control {
 			for i, d := range linux(in.Spec).Devices {
 				n := DeviceNumber{d.Type, d.Major, d.Minor}.normal()
 				if n.standard() || in.Facts.Devices.allows(n) {
+					if !inUserNamespace(in) || n.isAt(d.Path) || in.Facts.Devices[d.Path] == n {
+						continue
+					}
+					found = append(found, Finding{
+						Detail: d.Path, Pointer: fmt.Sprintf("/linux/devices/%d", i),
+						Found: fmt.Sprintf("the device %s at %s, and in a user namespace runc binds what the host has there", n, d.Path), Wanted: "devices where the host has them",
+						Mend: `leave the second path out of "--device"`,
+					})
 					continue
 				}
 				names[n] = d.Path
@@ -55,14 +63,19 @@ func devices() Control {
 			for i, d := range r.Devices {
 				n, exact := ruleNumber(d)
 				switch {
-				case !d.Allow, slices.ContainsFunc(r.Devices[i+1:], deniesAll), strings.Trim(d.Access, "m") == "":
+				case !d.Allow, slices.ContainsFunc(r.Devices[i+1:], deniesAll):
+					continue
+				case !allDevices(d) && strings.Trim(d.Access, "m") == "":
 					// runc lets every device file be made, and none be opened (libcontainer/specconv, AllowedDevices).
 					continue
 				case exact && (n.standard() || in.Facts.Devices.allows(n)), n.Type == "c" && !wild(d.Major) && *d.Major == 136:
 					continue // 136 are the terminals of /dev/pts
 				}
 				detail, ok := names[n]
-				if !ok || !exact {
+				switch {
+				case allDevices(d):
+					detail = "*:*"
+				case !ok || !exact:
 					detail = number(d.Major) + ":" + number(d.Minor)
 				}
 				found = append(found, Finding{
@@ -73,6 +86,12 @@ func devices() Control {
 			return found
 		},
 	}
+}
+
+// inUserNamespace: no device files can be made. runc binds the host's file of the same path in their place, whatever that is
+// (libcontainer, bindMountDeviceNode).
+func inUserNamespace(in Input) bool {
+	return in.Facts.UserNamespace || slices.ContainsFunc(linux(in.Spec).Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == specs.UserNamespace })
 }
 
 // refusesPrivileged: the control "privileged" has its say and is not lifted.
@@ -109,17 +128,23 @@ func (n DeviceNumber) normal() DeviceNumber {
 
 func (n DeviceNumber) String() string { return fmt.Sprintf("%s %d:%d", n.Type, n.Major, n.Minor) }
 
-// standard are the devices that config-linux.md "Default Devices" has, /dev/tty and /dev/console as well as /dev/ptmx
+// standardDevices are those that config-linux.md "Default Devices" has, /dev/tty and /dev/console as well as /dev/ptmx
 // (Documentation/admin-guide/devices.txt), and /dev/net/tun, which runc gives to every container.
-func (n DeviceNumber) standard() bool {
-	return slices.Contains([]DeviceNumber{
-		{"c", 1, 3}, {"c", 1, 5}, {"c", 1, 7}, {"c", 1, 8}, {"c", 1, 9}, {"c", 5, 0}, {"c", 5, 1}, {"c", 5, 2}, {"c", 10, 200},
-	}, n)
+func standardDevices() map[DeviceNumber]string {
+	return map[DeviceNumber]string{
+		{"c", 1, 3}: "/dev/null", {"c", 1, 5}: "/dev/zero", {"c", 1, 7}: "/dev/full", {"c", 1, 8}: "/dev/random", {"c", 1, 9}: "/dev/urandom",
+		{"c", 5, 0}: "/dev/tty", {"c", 5, 1}: "/dev/console", {"c", 5, 2}: "/dev/ptmx", {"c", 10, 200}: "/dev/net/tun",
+	}
 }
+
+func (n DeviceNumber) standard() bool { return standardDevices()[n] != "" }
+
+// isAt: it is a standard device, and at its usual path.
+func (n DeviceNumber) isAt(path string) bool { return n.standard() && standardDevices()[n] == path }
 
 // deniesAll: what was allowed before is taken back.
 func deniesAll(d specs.LinuxDeviceCgroup) bool {
-	return !d.Allow && (d.Type == "" || d.Type == "a") && wild(d.Major) && wild(d.Minor) && strings.Contains(d.Access, "r") && strings.Contains(d.Access, "w")
+	return !d.Allow && allDevices(d) && wild(d.Major) && wild(d.Minor) && strings.Contains(d.Access, "r") && strings.Contains(d.Access, "w")
 }
 
 // ruleNumber is the one device that a rule is about, if it is about one.

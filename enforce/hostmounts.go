@@ -207,7 +207,7 @@ func (c *mountCheck) readOnly(s Source) {
 	if !c.onlyToBeRead(s) {
 		return
 	}
-	recursive := slices.Contains(c.options, "rro") && !slices.Contains(c.options, "rrw")
+	recursive := slices.Contains(c.options, "rro")
 	if isReadOnly(c.options) && (recursive || len(s.Below) == 0) {
 		return
 	}
@@ -219,7 +219,7 @@ func (c *mountCheck) readOnly(s Source) {
 	case len(s.Below) == 0:
 		f(options)
 	case c.in.Facts.Mounts.RecursiveReadOnly:
-		f(append(slices.DeleteFunc(options, func(o string) bool { return o == "rro" || o == "rrw" }), "rro"))
+		f(append(slices.DeleteFunc(options, func(o string) bool { return o == "rro" }), "rro"))
 	default:
 		c.refuse("readonly", "/options", "what is mounted below it can be written ("+s.Below[0].Path+")", "a kernel that has mount_setattr(2)", "bind what is needed and not what contains it")
 	}
@@ -256,36 +256,48 @@ func (c *mountCheck) kernel() {
 	}
 }
 
-// mappings: files are somebody else's in there, and may be root's. Without mappings of its own an ID-mapped mount has those
-// of the container's user namespace.
+// mappings: files are somebody else's in there, and may be root's. A mapping is from the owner on the disk (containerID) to who
+// that is on this host as long as it is mounted there (hostID; mount_setattr(2), "ID-mapped mounts"). Who root's files belong to in
+// there reads them, and makes set-user-ID programs of root's, so nobody may be that but the root of a user namespace of the
+// container's own, who has root's files without such a mapping as well. Without mappings of its own an ID-mapped mount has those of
+// the container's user namespace.
 func (c *mountCheck) mappings() {
-	toRoot := func(lists ...[]specs.LinuxIDMapping) bool {
-		return slices.ContainsFunc(slices.Concat(lists...), func(m specs.LinuxIDMapping) bool { return m.HostID == 0 })
-	}
 	l := linux(c.in.Spec)
+	ofRoot := func(mount, container []specs.LinuxIDMapping) bool {
+		return slices.ContainsFunc(mount, func(m specs.LinuxIDMapping) bool {
+			return m.HostID == 0 || m.ContainerID == 0 && !slices.ContainsFunc(container, func(r specs.LinuxIDMapping) bool {
+				return r.ContainerID == 0 && r.HostID == m.HostID
+			})
+		})
+	}
 	own := len(c.m.UIDMappings)+len(c.m.GIDMappings) > 0
 	idmap := slices.Contains(c.m.Options, "idmap") || slices.Contains(c.m.Options, "ridmap")
-	switch {
-	case toRoot(c.m.UIDMappings, c.m.GIDMappings), idmap && !own && (len(l.UIDMappings) == 0 || toRoot(l.UIDMappings, l.GIDMappings)):
-		c.refuse("mappings", "/options", "an ID-mapped mount with the host's root among its users", "mappings without host ID 0",
+	uids, gids := c.m.UIDMappings, c.m.GIDMappings
+	if idmap && !own {
+		uids, gids = l.UIDMappings, l.GIDMappings
+	}
+	if ofRoot(uids, l.UIDMappings) || ofRoot(gids, l.GIDMappings) || idmap && len(uids) == 0 {
+		c.refuse("mappings", "/options", "an ID-mapped mount with the host's root among its users", "mappings without root",
 			"map to a range of the container's own (Kubernetes: hostUsers: false)")
 	}
 }
 
-// isReadOnly: of "ro" and "rw" the last one counts.
+// isReadOnly: of "ro" and "rw" the last one counts. "rrw" is applied after both, and makes it writable again (runc, setRecAttr).
 func isReadOnly(options []string) bool {
-	ro := false
+	ro, recursive := false, ""
 	for _, o := range options {
 		switch o {
 		case "ro":
 			ro = true
 		case "rw":
 			ro = false
+		case "rro", "rrw":
+			recursive = o
 		}
 	}
-	return ro
+	return ro && recursive != "rrw"
 }
 
 func readOnlyOptions(options []string) []string {
-	return append(slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == "rw" || o == "ro" }), "ro")
+	return append(slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == "rw" || o == "ro" || o == "rrw" }), "ro")
 }

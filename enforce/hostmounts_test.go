@@ -84,6 +84,25 @@ func mount(destination, kind string, options ...string) func(*specs.Spec) {
 	}
 }
 
+// mapped is a folder with data whose files belong to others in there.
+func mapped(m specs.LinuxIDMapping) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		bind("/srv/data", "nosuid", "nodev", "idmap")(s)
+		at := &s.Mounts[len(s.Mounts)-1]
+		at.UIDMappings, at.GIDMappings = []specs.LinuxIDMapping{m}, []specs.LinuxIDMapping{m}
+	}
+}
+
+// inNamespaceOf gives the container a user namespace.
+func inNamespaceOf(host uint32, spoil func(*specs.Spec)) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		spoil(s)
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		ids := []specs.LinuxIDMapping{{HostID: host, Size: 65536}}
+		s.Linux.UIDMappings, s.Linux.GIDMappings = ids, ids
+	}
+}
+
 // TestSources: what may be bound and what may not, and what a person reads.
 func TestSources(t *testing.T) {
 	for source, want := range map[string]string{
@@ -219,6 +238,15 @@ func TestHostMounts(t *testing.T) {
 			s.Mounts[2].UIDMappings = []specs.LinuxIDMapping{{HostID: 0, Size: 1}}
 		}, findings: []string{"hostMounts:mappings reject"}, verdict: enforce.Refused},
 		{name: "mapped by nobody", spoil: bind("/srv/data", "nosuid", "nodev", "idmap"), findings: []string{"hostMounts:mappings reject"}, verdict: enforce.Refused},
+		{name: "root's files are the user's", spoil: mapped(specs.LinuxIDMapping{ContainerID: 0, HostID: 10001, Size: 1}), findings: []string{"hostMounts:mappings reject"}, verdict: enforce.Refused},
+		{name: "root's files are another's than root's of a user namespace", spoil: inNamespaceOf(100000, mapped(specs.LinuxIDMapping{ContainerID: 0, HostID: 110001, Size: 1})),
+			findings: []string{"hostMounts:mappings reject"}, verdict: enforce.Refused},
+		{name: "mapped as the user namespace is", spoil: inNamespaceOf(100000, mapped(specs.LinuxIDMapping{HostID: 100000, Size: 65536})), verdict: enforce.Unchanged},
+		{name: "mapped by the user namespace", spoil: inNamespaceOf(100000, bind("/srv/data", "nosuid", "nodev", "idmap")), verdict: enforce.Unchanged},
+		{name: "nobody's but a user's", spoil: mapped(specs.LinuxIDMapping{ContainerID: 1000, HostID: 10001, Size: 1}), verdict: enforce.Unchanged},
+		{name: "the time zone, to be written after all", spoil: bind("/etc/localtime", "ro", "rrw"), findings: []string{"hostMounts:options fix", "hostMounts:/etc/localtime reject"}, verdict: enforce.Refused},
+		{name: "read, and to be written after all", spoil: bind("/srv/data", "nosuid", "nodev", "ro", "rrw"), input: allow(true, "/srv"), findings: []string{"hostMounts:readonly fix"},
+			edits: []string{options + `["rbind","nosuid","nodev","ro"]`}, verdict: enforce.Fixed},
 		{name: "mapped by the user namespace", spoil: func(s *specs.Spec) {
 			bind("/srv/data", "nosuid", "nodev", "idmap")(s)
 			s.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 100000, Size: 65536}}

@@ -11,7 +11,7 @@ import (
 // privileged: the container was not started with --privileged (Docker, Podman) or securityContext.privileged (Kubernetes).
 //
 // config.json has no such field: it is the sum of many. Every engine's "privileged" opens the device cgroup for all
-// devices (resources.devices: allow, no type or "a", no numbers, with write), and nothing else does. A configuration
+// devices (resources.devices: allow, no type or "a"), and nothing else does. A configuration
 // that has CAP_SYS_ADMIN with neither seccomp nor masked paths is the same thing without the devices.
 //
 // Clamping such a container one control at a time would start something that can't do what it was started for. One
@@ -48,20 +48,26 @@ func privileged() Control {
 	}
 }
 
-// opensAllDevices: the last word of the device rules on "all devices" is an allow that includes writing.
+// opensAllDevices: the last word of the device rules on "all devices" is an allow.
 func opensAllDevices(r *specs.LinuxResources) bool {
 	if r == nil {
 		return false
 	}
 	open := false
 	for _, d := range r.Devices {
-		all := (d.Type == "" || d.Type == "a") && wild(d.Major) && wild(d.Minor)
-		if all && slices.Contains([]byte(d.Access), 'w') {
-			open = d.Allow
+		switch {
+		case d.Allow && allDevices(d):
+			open = true
+		case deniesAll(d):
+			open = false
 		}
 	}
 	return open
 }
+
+// allDevices: to runc a rule of no type or "a" is about every device and every access, whatever numbers and access it names
+// (opencontainers/cgroups, devices, emulator.allow): "a *:* m" opens all that there is.
+func allDevices(d specs.LinuxDeviceCgroup) bool { return d.Type == "" || d.Type == "a" }
 
 // wild: runc takes -1 and an absent number for "every number" (libcontainer/specconv, CreateCgroupConfig).
 func wild(n *int64) bool { return n == nil || *n == -1 }
