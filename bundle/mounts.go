@@ -50,6 +50,7 @@ func (b *Bundle) MountFacts(c *Config, w policy.Workload, id string, p policy.Co
 		}
 		m.Root = table.source(path)
 	}
+	m.Bundle = table.source(b.Path)
 	engine := b.engineFolders(c.Spec, w, id)
 	m.Places.Own = table.own(engine.own)
 	if len(p.HostMounts.Allow) == 0 && table.onlyOwn(&m) {

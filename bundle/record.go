@@ -43,7 +43,9 @@ type Record struct {
 	Exec enforce.ExecSettings `json:"exec"`
 	// Resources says what later updates may do.
 	Resources enforce.ResourceSettings `json:"resources"`
-	Audit     policy.AuditLog          `json:"audit"`
+	// Mounts says what may be mounted at start.
+	Mounts enforce.MountSettings `json:"mounts"`
+	Audit  policy.AuditLog       `json:"audit"`
 	// ConfigSHA256 is of the config.json that was decided about and left in the bundle, in hexadecimal. Who changes that file
 	// makes a container that was never decided about.
 	ConfigSHA256 string            `json:"configSHA256"`

@@ -10,8 +10,8 @@ import (
 type Mounts struct {
 	// Sources are those of bind mounts, by the source as config.json has it.
 	Sources map[string]Source
-	// Root is the container's root filesystem.
-	Root Source
+	// Root is the container's root filesystem, Bundle the folder of config.json.
+	Root, Bundle Source
 	// Places are the host's and its engines' own, and what of them is this container's or allowed to it.
 	Places Places
 	// RecursiveReadOnly: the kernel can make what is mounted below a folder read-only as well (mount_setattr(2), Linux 5.12).
@@ -22,7 +22,7 @@ type Mounts struct {
 // Spot is a file or a folder: how it is reached, and where it is.
 type Spot struct {
 	// Path has no links in it.
-	Path string
+	Path string `json:"path"`
 	Place
 }
 
@@ -31,9 +31,10 @@ type Spot struct {
 type Place struct {
 	// Device is that of the filesystem, "major:minor", and Inside the path in it: the two fields of that kind in
 	// /proc/self/mountinfo (proc_pid_mountinfo(5)).
-	Device, Inside string
+	Device string `json:"device"`
+	Inside string `json:"inside"`
 	// Type is the filesystem's.
-	Type string
+	Type string `json:"type"`
 }
 
 // Kind is what a file is.
@@ -62,30 +63,30 @@ type Source struct {
 type Places struct {
 	// Host are those of HostPlaces that there are, and the sockets and folders of the engines. They need not be looked for if
 	// there is nothing but the engine's own to judge; without them, all else is refused.
-	Host []HostPlace
+	Host []HostPlace `json:"host,omitempty"`
 	// Own are what the engine binds into this container by itself, or keeps for its users: its files for the container or
 	// the pod, and named volumes.
-	Own []Own
+	Own []Own `json:"own,omitempty"`
 	// Allowed are the sources that the policy allows, by the path that it has.
-	Allowed map[string]Spot
+	Allowed map[string]Spot `json:"allowed,omitempty"`
 }
 
 // HostPlace is a place that no container should see.
 type HostPlace struct {
 	Spot
 	// Is says in a few words what it is.
-	Is string
+	Is string `json:"is"`
 	// Engine: it belongs to an engine, which has the root filesystems of its containers there.
-	Engine bool
+	Engine bool `json:"engine,omitempty"`
 	// Homes: it has a folder for each user. What is below those may be seen, but for hidden files and folders.
-	Homes bool
+	Homes bool `json:"homes,omitempty"`
 }
 
 // Own is a folder, or a file, that is the engine's for this container.
 type Own struct {
 	Spot
 	// Volumes: only what is in a folder NAME/_data of it.
-	Volumes bool
+	Volumes bool `json:"volumes,omitempty"`
 }
 
 // HostPlaces are the paths of a host that no container should see: whoever writes there, or reads secrets there, is soon

@@ -32,6 +32,7 @@ type Judgement struct {
 	Clamped []byte
 	// provenance says where the policy came from.
 	provenance bundle.Policy
+	mounts     enforce.MountSettings
 }
 
 // Judge decides about a configuration. With an error comes what was known by then.
@@ -53,6 +54,7 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 	}
 	facts.Devices = bundle.DeviceFacts(j.Policy.Controls)
 	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Beside: a.Beside, Facts: facts, Spec: c.Spec})
+	j.mounts = enforce.NewMountSettings(j.Policy, facts, j.Decision.Spec)
 	if j.Clamped, j.Changes, err = c.Apply(j.Decision.Edits); err != nil {
 		return j, fmt.Errorf("clamping config.json: %w", err)
 	}
@@ -84,6 +86,6 @@ func (j Judgement) record(p PolicyFile) bundle.Record {
 	return bundle.Record{
 		Source: j.Policy.Source, Policy: j.provenance, Workload: j.Workload, Mode: p.Mode, Verdict: j.Decision.Verdict,
 		Proof: bundle.ProofNone, RequireProof: j.Policy.RequireProof,
-		Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Audit: j.Policy.Audit, Findings: j.Decision.Findings,
+		Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Mounts: j.mounts, Audit: j.Policy.Audit, Findings: j.Decision.Findings,
 	}
 }

@@ -3,6 +3,7 @@ package shim
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"runclamp/bundle"
 	"runclamp/enforce"
@@ -26,7 +27,7 @@ func (r Runtime) start(g Global, inv Invocation) error {
 	case c.record == nil:
 		err = fmt.Errorf("container %q: %w: it was created by another runtime; create it with runclamp", inv.ID, bundle.ErrNoRecord)
 	default:
-		err = prove(c, &e)
+		err = prove(c, r.Now(), &e)
 	}
 	if err := r.conclude(g, e, err); err != nil {
 		return err
@@ -36,8 +37,8 @@ func (r Runtime) start(g Global, inv Invocation) error {
 
 // prove holds the process that waits for its start against the configuration that was decided about. What could not be read is
 // recorded, or in the way if the policy requires the proof.
-func prove(c container, e *entry) error {
-	found := proofOf(c)
+func prove(c container, now time.Time, e *entry) error {
+	found, mounted := proofOf(c, now)
 	d := enforce.Decision{Verdict: enforce.Unchanged, Findings: found}
 	e.Proof = bundle.ProofPassed
 	for i := range found {
@@ -53,27 +54,36 @@ func prove(c container, e *entry) error {
 			found[i].Mend = "the policy requires the proof (requireProof)"
 		}
 	}
-	e.Verdict, e.Findings = d.Verdict, append(e.Findings, found...)
+	// What the policy says of mounts holds for them, and no proof has to be required.
+	for _, f := range mounted {
+		if f.Action == policy.Reject {
+			e.Proof, d.Verdict = bundle.ProofFailed, enforce.Refused
+		}
+	}
+	d.Findings = append(found, mounted...)
+	e.Verdict, e.Findings = d.Verdict, append(e.Findings, d.Findings...)
 	if d.Verdict == enforce.Refused {
 		return refusedError(d.Refusal(c.record.Source))
 	}
 	return nil
 }
 
-func proofOf(c container) []enforce.Finding {
+// proofOf is what is found of the process, and of its mounts, whose sources were judged when they were not made yet.
+func proofOf(c container, now time.Time) (found, mounted []enforce.Finding) {
 	if c.init.PID <= 0 {
-		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}
+		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}, nil
 	}
 	facts, err := proof.Read(proof.ThisHost(), proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
 	if err != nil {
-		return []enforce.Finding{proof.NotRead("", err)}
+		return []enforce.Finding{proof.NotRead("", err)}, nil
 	}
 	if p := c.config.Spec.Process; p != nil && p.ApparmorProfile != "" {
 		if facts.AppArmor, err = (bundle.Host{Sys: "/sys"}).AppArmor(); err != nil {
 			facts.Unread = append(facts.Unread, proof.Gap{Fact: proof.AppArmor, Err: err})
 		}
 	}
-	return proof.Hold(c.config.Spec, facts)
+	mounts, at := facts.Mounted(c.config.Spec)
+	return proof.Hold(c.config.Spec, facts), enforce.DecideMounted(c.record.Mounts, c.config.Spec, mounts, at, now)
 }
 
 // judgedBy fills an entry from a container's record. A container that has none was not made by runclamp; what the policy says of

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"runclamp/enforce"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -173,12 +175,7 @@ func (h *holder) mount(t tree, a asked) {
 // unasked: nothing can be written that is not in the configuration. What a recursive bind brings with it is; and so is what runc
 // puts below /dev: the devices, where it can't make them, and the terminal.
 func (h *holder) unasked(t tree, all []asked) {
-	devices := []string{"/dev/console", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
-	if l := h.spec.Linux; l != nil {
-		for _, d := range l.Devices {
-			devices = append(devices, clean(d.Path))
-		}
-	}
+	devices := devicesOf(h.spec)
 	for _, m := range h.facts.Mounts {
 		switch {
 		case m.has("ro") || m.At == "/" || t.at(m.At).ID != m.ID:
@@ -191,6 +188,40 @@ func (h *holder) unasked(t tree, all []asked) {
 			h.found(factMounts, "/mounts", fmt.Sprintf("%s (%s) is mounted at %s and can be written", m.Source, m.FSType, m.At), "no such mount")
 		}
 	}
+}
+
+// devicesOf are where the delegate may bind a device or the terminal.
+func devicesOf(spec *specs.Spec) []string {
+	devices := []string{"/dev/console", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
+	if l := spec.Linux; l != nil {
+		for _, d := range l.Devices {
+			devices = append(devices, clean(d.Path))
+		}
+	}
+	return devices
+}
+
+// isDevice: where the delegate can't make a device it binds the host's of the same name, and the terminal at /dev/console.
+func (m Mount) isDevice() bool {
+	return m.At == "/dev"+m.Root && (m.FSType == "tmpfs" || m.FSType == "devtmpfs") || m.At == "/dev/console" && m.FSType == "devpts"
+}
+
+// Mounted are the mounts as a decision about them needs them, and where the destinations of the configuration's lead to.
+func (f Facts) Mounted(spec *specs.Spec) (mounts []enforce.Mounted, at func(destination string) string) {
+	devices := devicesOf(spec)
+	var masked []string
+	if l := spec.Linux; l != nil {
+		for _, p := range l.MaskedPaths {
+			masked = append(masked, f.leadsTo(p).To)
+		}
+	}
+	for _, m := range f.Mounts {
+		mounts = append(mounts, enforce.Mounted{
+			At: m.At, Place: enforce.Place{Device: m.Device, Inside: m.Root, Type: m.FSType},
+			Delegates: m.isDevice() && slices.Contains(devices, m.At) || m.isMask() && slices.Contains(masked, m.At),
+		})
+	}
+	return mounts, func(destination string) string { return f.leadsTo(destination).To }
 }
 
 // paths: what is to be masked is, and what is to be read-only is. runc passes over what does not exist.
