@@ -129,7 +129,9 @@ func shared(t *testing.T, e engine) string {
 
 func TestTerminal(t *testing.T) {
 	forEachEngine(t, func(t *testing.T, e engine) {
-		s := parseSeen(t, mustOutput(t, e, container{args: []string{"/bin/sh", "-c", "read line && exec /bin/probe"}, tty: true, stdin: "go\n"}))
+		out := mustOutput(t, e, container{args: []string{"/bin/sh", "-c", "read line && exec /bin/probe"}, tty: true, stdin: "go\n"})
+		// How often the terminal echoes what is typed depends on who set it up by then.
+		s := parseSeen(t, out[max(0, strings.IndexByte(out, '{')):])
 		confined(t, s, "10001")
 		if !s.TTY {
 			t.Error("no terminal")

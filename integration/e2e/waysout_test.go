@@ -24,7 +24,7 @@ type wayOut struct {
 
 // dockersWays are those that Docker's command line offers. What stands for the host is bait, or refused before it is touched.
 func dockersWays(d *docker) []wayOut {
-	bait := d.file("bait")
+	bait := d.file("ways-out")
 	return []wayOut{
 		{"privileged", []string{"--privileged"}, "privileged: "},
 		{"the host's processes", []string{"--pid", "host"}, "hostNamespaces:pid: "},
@@ -74,7 +74,7 @@ func dockersWays(d *docker) []wayOut {
 // TestWaysOutByDocker: each is refused with its reason, or what comes of it is confined.
 func TestWaysOutByDocker(t *testing.T) {
 	forEachDocker(t, func(t *testing.T, d *docker) {
-		bait := d.file("bait")
+		bait := d.file("ways-out")
 		if err := errors.Join(os.MkdirAll(filepath.Join(bait, "data"), 0o755), os.Symlink("/etc", filepath.Join(bait, "link")),
 			os.WriteFile(filepath.Join(bait, "allow.json"), []byte(`{"defaultAction":"SCMP_ACT_ALLOW"}`), 0o644)); err != nil {
 			t.Fatal(err)
