@@ -255,11 +255,13 @@ func TestHostMounts(t *testing.T) {
 }
 
 func TestRootPath(t *testing.T) {
-	for path, want := range map[string]bool{"/": false, "/etc": false, "/usr/share": false, "/var/lib": false, "/var/lib/docker": false, "/run/x": false, "/srv/rootfs": true, "/var/lib/docker/overlay2/x/merged": true, "/bundle/rootfs": true} {
+	for path, want := range map[string]bool{"/": false, "/etc": false, "/usr/share": false, "/var/lib": false, "/var/lib/docker": false, "/run/x": false, "/srv/rootfs": true, "/var/lib/docker/overlay2/x/merged": true, "/bundle/rootfs": true,
+		"/srv/with": true, "/srv/worse": false, "/var/lib/kubelet/pods/other/volumes/x": false} {
 		spec := clean(t)
 		spec.Root.Path = path
 		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: spec}
 		in.Facts.Mounts.Root = folder(path)
+		in.Facts.Mounts.Root.Below = in.Facts.Mounts.Sources[path].Below
 		d := enforce.Decide(in)
 		if good := d.Verdict == enforce.Unchanged; good != want {
 			t.Errorf("%s: %s %+v", path, d.Verdict, d.Findings)

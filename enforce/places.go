@@ -117,7 +117,8 @@ func HostPlaces() []HostPlace {
 		// Root filesystems, volumes and secrets of all containers.
 		engine("/var/lib/docker", "Docker's own data"), engine("/var/lib/containerd", "containerd's own data"),
 		engine("/var/lib/containers", "the own data of Podman and CRI-O"), engine("/var/lib/crio", "CRI-O's own data"),
-		engine("/var/lib/kubelet", "the secrets and volumes of all pods"),
+		// The kubelet has no root filesystems.
+		host("/var/lib/kubelet", "the secrets and volumes of all pods"),
 	}
 }
 
@@ -251,6 +252,11 @@ func (m Mounts) judgeSource(s Source, recursive bool) string {
 	if !recursive {
 		return ""
 	}
+	return m.judgeBelow(s)
+}
+
+// judgeBelow says why something that is mounted in a folder must not come along with it.
+func (m Mounts) judgeBelow(s Source) string {
 	for _, b := range s.Below {
 		if why := m.Places.Judge(b.Place); why != "" {
 			return "a folder with " + b.Path + " mounted in it: " + why
@@ -294,7 +300,11 @@ func (m Mounts) judgeRoot() string {
 			}
 		}
 	}
-	return kernelFilesystem(s.Type)
+	if is := kernelFilesystem(s.Type); is != "" {
+		return is
+	}
+	// It is bound with all that is mounted in it (runc, prepareRoot).
+	return m.judgeBelow(s)
 }
 
 // kernelFilesystem says what a filesystem is that has no files but shows, or steers, the kernel.

@@ -225,6 +225,9 @@ func badCgroup(p string) string {
 		return "without a name"
 	case unit[0] == "-.slice":
 		return "that of the whole host"
+	case strings.HasSuffix(unit[2], ".slice"):
+		// runc makes no scope of it then, and takes a slice that exists for its own (opencontainers/cgroups, systemd, getUnitName).
+		return "a slice, which may be of the host's services"
 	}
 	return ""
 }

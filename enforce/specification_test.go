@@ -74,6 +74,7 @@ func TestOddFields(t *testing.T) {
 		{"systemd's, of its choice", "", linux(func(l *specs.Linux) { l.CgroupsPath = ":docker:a" })},
 		{"the host's cgroup", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "//./" })},
 		{"the host's slice", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "-.slice:docker:a" })},
+		{"a slice for a name", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "system.slice::user.slice" })},
 		{"another cgroup", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "/docker/../system.slice" })},
 		{"another slice", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "..:docker:a" })},
 		{"a relative cgroup", "linux.cgroupsPath", linux(func(l *specs.Linux) { l.CgroupsPath = "docker/a" })},

@@ -133,12 +133,20 @@ func (h *holder) mounts() {
 	for i, a := range all {
 		// What a later one covers can't be seen any more.
 		covered := slices.ContainsFunc(all[i+1:], func(later asked) bool { return later.at == a.at || under(a.at, later.at) })
-		if !covered {
+		if !covered && !h.masked(a.at) {
 			h.mount(t, a)
 		}
 	}
 	h.unasked(t, all)
 	h.paths(t)
+}
+
+// masked: it is to be masked, or in something that is. Masks come last, and paths has a look at them.
+func (h *holder) masked(p string) bool {
+	return h.spec.Linux != nil && slices.ContainsFunc(h.spec.Linux.MaskedPaths, func(mask string) bool {
+		to := h.facts.leadsTo(mask)
+		return to.Exists && (to.To == p || under(p, to.To))
+	})
 }
 
 // mount: it is there, with the options that were asked.

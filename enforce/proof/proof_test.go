@@ -220,6 +220,17 @@ func TestHold(t *testing.T) {
 			unmount(f, "/sys/firmware")
 			mount(f, "/sys", Mount{At: "/sys/firmware", FSType: "sysfs", Options: []string{"ro"}})
 		}, "proof:maskedPaths /linux/maskedPaths/11 reject"},
+		{"a mount that is masked", func(s *specs.Spec, f *Facts) {
+			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home/other")
+			mount(f, "/home/other", Mount{At: "/home/other", FSType: "tmpfs", Options: []string{"ro"}})
+		}, ""},
+		{"a mount in what is masked", func(s *specs.Spec, f *Facts) {
+			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home")
+			mount(f, "/home", Mount{At: "/home", FSType: "tmpfs", Options: []string{"ro"}})
+		}, ""},
+		{"a mount that is to be masked", func(s *specs.Spec, _ *Facts) {
+			s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/home/data")
+		}, "proof:maskedPaths /linux/maskedPaths/12 reject"},
 		{"nothing to mask", func(_ *specs.Spec, f *Facts) {
 			unmount(f, "/proc/keys")
 			f.Paths["/proc/keys"] = Path{To: "/proc/keys"}
