@@ -63,7 +63,7 @@ func ParseDocument(data []byte, t reflect.Type) (*Document, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("it is not valid UTF-8")
 	}
-	p := parser{data: data}
+	p := parser{data: data, known: map[reflect.Type]fields{}}
 	p.space()
 	root, err := p.value(t, 0)
 	if err != nil {
@@ -101,6 +101,8 @@ type parser struct {
 	path        []step
 	unknown     []string
 	unknownText int
+	// known are the fields of the types met so far: a list has many values of one.
+	known map[reflect.Type]fields
 }
 
 // step is a key, or an index where there is no key.
@@ -178,7 +180,7 @@ func (p *parser) value(t reflect.Type, depth int) (*node, error) {
 func (p *parser) object(t reflect.Type, depth int) ([]member, error) {
 	p.at++ // {
 	var members []member
-	fields := fieldsOf(t)
+	fields := p.fieldsOf(t)
 	seen := map[string]bool{}
 	for p.space(); !p.take('}'); p.space() {
 		if len(members) > 0 {
@@ -365,10 +367,20 @@ type fields struct {
 	others reflect.Type
 }
 
+func (p *parser) fieldsOf(t reflect.Type) fields {
+	if t == nil {
+		return fields{}
+	}
+	f, ok := p.known[t]
+	if !ok {
+		f = fieldsOf(t)
+		p.known[t] = f
+	}
+	return f
+}
+
 func fieldsOf(t reflect.Type) fields {
 	switch {
-	case t == nil:
-		return fields{}
 	case t.Kind() == reflect.Map:
 		return fields{others: t.Elem()}
 	case t.Kind() != reflect.Struct:

@@ -99,6 +99,9 @@ func TestMountFacts(t *testing.T) {
 	if (m.Root.Unknown == "") == (m.Root.Path == "") {
 		t.Errorf("root: %+v", m.Root)
 	}
+	if m.Bundle.Kind != enforce.Folder || !strings.HasSuffix(b.Path, filepath.Base(m.Bundle.Inside)) {
+		t.Errorf("the bundle %s: %+v", b.Path, m.Bundle)
+	}
 	for _, want := range []string{"/etc", "/usr", "/proc", "/run", filepath.Join(real, "docker.sock")} {
 		if !slices.ContainsFunc(m.Places.Host, func(h enforce.HostPlace) bool { return h.Path == want && h.Device != "" && h.Is != "" }) {
 			t.Errorf("%s is not among the host's own", want)

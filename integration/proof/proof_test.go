@@ -6,16 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"runclamp/integration/demo/fixture"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // lab is runclamp with the loosener as its delegate, in a folder that only root can write.
@@ -72,7 +75,19 @@ func newLab(t *testing.T, runc string) *lab {
 	if l.runclamp, err = fixture.NewRuntime(filepath.Join(dir, "runclamp"), filepath.Join(dir, "state")); err != nil {
 		t.Fatal(err)
 	}
-	if err := fixture.WriteBundle(l.bundle, config(t), filepath.Join(dir, "probe")); err != nil {
+	// What is bound, and what is not to be seen: a folder with an engine's socket.
+	listener, err := net.Listen("unix", filepath.Join(mkdir(t, dir, "secret"), "docker.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := listener.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	mkdir(t, dir, "other")
+	mkdir(t, dir, "shared/data/below")
+	if err := fixture.WriteBundle(l.bundle, config(t, l.source()), filepath.Join(dir, "probe")); err != nil {
 		t.Fatal(err)
 	}
 	// A mount whose name is a link in the image.
@@ -90,10 +105,22 @@ func newLab(t *testing.T, runc string) *lab {
 	return l
 }
 
+func mkdir(t *testing.T, parts ...string) string {
+	t.Helper()
+	path := filepath.Join(parts...)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// source is the folder that is bound at /srv/bound.
+func (l *lab) source() string { return filepath.Join(l.dir, "shared", "data") }
+
 func (l *lab) config() string { return filepath.Join(l.bundle, "config.json") }
 
 // config asks for something of everything that can be read back.
-func config(t *testing.T) *specs.Spec {
+func config(t *testing.T, source string) *specs.Spec {
 	t.Helper()
 	spec, err := fixture.Config("/probe", "pause")
 	if err != nil {
@@ -108,7 +135,8 @@ func config(t *testing.T) *specs.Spec {
 	l.Resources.CPU = &specs.LinuxCPU{Quota: to(int64(50_000)), Period: to(uint64(100_000))}
 	spec.Mounts = append(spec.Mounts,
 		specs.Mount{Destination: "/home/other", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "nosuid", "nodev", "noexec"}},
-		specs.Mount{Destination: "/srv/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "size=4096k"}})
+		specs.Mount{Destination: "/srv/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "size=4096k"}},
+		specs.Mount{Destination: "/srv/bound", Type: "bind", Source: source, Options: []string{"rbind", "rprivate"}})
 	return spec
 }
 
@@ -157,10 +185,12 @@ func (l *lab) remove(t *testing.T) {
 	}
 }
 
+type finding struct{ Control, Detail, Pointer, Found, Action string }
+
 // audited is the last line of the audit log.
 func (l *lab) audited(t *testing.T) (line struct {
 	Verb, Verdict, Proof string
-	Findings             []struct{ Control, Detail, Pointer, Found, Action string }
+	Findings             []finding
 }) {
 	t.Helper()
 	text, err := os.ReadFile(l.log())
@@ -422,4 +452,80 @@ func TestNotRead(t *testing.T) {
 			}
 		})
 	})
+}
+
+// meanwhiles are what somebody does between the decision and the mount. The policy is what it is in addition to a lab's.
+func meanwhiles() []meanwhile {
+	swapped := func(to string) string { return "mv shared/data shared/was; ln -s " + to + " shared/data" }
+	action := func(a string) string {
+		return "rules: [{name: r, match: {engine: unknown}, controls: {hostMounts: {action: " + a + "}}}]\n"
+	}
+	exception := "exceptions: [{name: e, match: {engine: unknown}, allow: ['hostMounts:SOURCE'], reason: r, expires: " + time.Now().AddDate(0, 1, 0).Format(time.DateOnly) + "}]\n"
+	const socket = "the Docker socket, which is root on this host"
+	return []meanwhile{
+		{"nothing", "", "", "", "unchanged"},
+		{"its name only", "", "mv shared was; mkdir shared; mv was/data shared/data", "", "unchanged"},
+		{"another folder", "", swapped("../other"), "/other on the ", "refused"},
+		{"a folder with a socket", "", swapped("../secret"), socket, "refused"},
+		{"a folder above", "", "mv shared was; mkdir shared; ln -s .. shared/data", socket, "refused"},
+		{"the whole host", "", swapped("/"), "is mounted at /home/bound", "refused"},
+		{"something mounted on it", "", "mount --bind secret shared/data", socket, "refused"},
+		{"something mounted in it", "", "mount --bind secret shared/data/below", "is mounted at /home/bound/below: a folder that has", "refused"},
+		{"another filesystem in it", "", "mount -t tmpfs none shared/data/below", "", "unchanged"},
+		{"the kernel's in it", "", "mount -t proc none shared/data/below", "a filesystem of the host's kernel (proc)", "refused"},
+		{"action audit", action("audit"), swapped("../secret"), socket, "unchanged"},
+		{"action off", action("off"), swapped("../secret"), "", "unchanged"},
+		{"an exception", exception, swapped("../secret"), socket, "unchanged"},
+		{"mode audit", "mode: audit\n", swapped("../secret"), socket, "refused"},
+	}
+}
+
+// meanwhile has a script, what a finding must say that comes of it (none, if it is empty), and the verdict.
+type meanwhile struct{ name, policy, script, found, verdict string }
+
+// TestMeanwhile: what is changed on the way to the source of a bind mount, between the decision and the mount, is found out at start.
+func TestMeanwhile(t *testing.T) {
+	forEachRunc(t, func(t *testing.T, l *lab) {
+		for _, tt := range meanwhiles() {
+			t.Run(tt.name, func(t *testing.T) {
+				if err := errors.Join(os.RemoveAll(filepath.Join(l.dir, "shared")), os.RemoveAll(filepath.Join(l.dir, "was"))); err != nil {
+					t.Fatal(err)
+				}
+				mkdir(t, l.source(), "below")
+				l.policy(t, strings.ReplaceAll(tt.policy, "SOURCE", l.source()))
+				if err := os.WriteFile(filepath.Join(l.dir, "meanwhile"), []byte("cd "+l.dir+"\n"+tt.script), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				defer unmount(t, filepath.Join(l.source(), "below"), l.source())
+				l.create(t, nil)
+				defer l.remove(t)
+				err := l.runclamp.Call(nil, "start", id)
+				refused := tt.verdict == "refused" && !strings.HasPrefix(tt.policy, "mode: audit")
+				if refused && (err == nil || !strings.Contains(err.Error(), "runclamp: refused: hostMounts:"+l.source()+": ")) || !refused && err != nil {
+					t.Errorf("start says %v", err)
+				}
+				line := l.audited(t)
+				proof := map[string]string{"refused": "failed", "unchanged": "passed"}[tt.verdict]
+				if line.Verb != "start" || line.Verdict != tt.verdict || line.Proof != proof {
+					t.Errorf("the audit log says %+v", line)
+				}
+				if tt.found == "" && len(line.Findings) > 0 || tt.found != "" && (len(line.Findings) != 1 || line.Findings[0].Control != "hostMounts" || !strings.Contains(line.Findings[0].Found, tt.found)) {
+					t.Errorf("findings: %+v", line.Findings)
+				}
+				if status, want := l.status(t), map[bool]string{true: "created", false: "running"}[refused]; status != want {
+					t.Errorf("the container is %s", status)
+				}
+			})
+		}
+	})
+}
+
+// unmount takes away what was mounted, if anything was.
+func unmount(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := unix.Unmount(path, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			t.Error(err)
+		}
+	}
 }

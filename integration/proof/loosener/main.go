@@ -1,5 +1,7 @@
 // The loosener is a delegate that does not do what it is told: it gives runc another config.json than the one in the bundle, and
 // puts that one back, so that nobody sees it in a file. Beside it lie the links runc and, if it is to lie, loosened.json.
+//
+// And it is slow enough for somebody to come in between: if there is a file meanwhile, a shell does what it says before runc creates.
 package main
 
 import (
@@ -16,6 +18,11 @@ import (
 
 func main() {
 	here := filepath.Dir(os.Args[0])
+	if meanwhile := filepath.Join(here, "meanwhile"); slices.Contains(os.Args, "create") && exists(meanwhile) {
+		if out, err := exec.Command("/bin/sh", "-e", meanwhile).CombinedOutput(); err != nil {
+			fail(fmt.Errorf("meanwhile: %w: %s", err, out))
+		}
+	}
 	loosened, err := os.ReadFile(filepath.Join(here, "loosened.json"))
 	if errors.Is(err, fs.ErrNotExist) || !slices.Contains(os.Args, "create") {
 		runc := filepath.Join(here, "runc")
@@ -42,6 +49,11 @@ func create(here string, loosened []byte) (err error) {
 	cmd := exec.Command(filepath.Join(here, "runc"), os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func fail(err error) {
