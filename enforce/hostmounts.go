@@ -19,6 +19,8 @@ import (
 // themselves, because an overlay, a FUSE or a disk with a filesystem brings the host in just as well, and mounts over /proc
 // and /sys, because they undo what procMounts does.
 //
+// A source may be changed before the delegate mounts it, so start looks again (mounted.go).
+//
 // What may be bound gets nosuid and nodev, under reject as well, and mounts do not propagate between it and the host.
 //
 // Docker: -v, --mount, --volume-driver; compose: volumes; Kubernetes: hostPath, mountPropagation, which the Pod Security
