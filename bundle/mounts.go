@@ -169,9 +169,13 @@ func (t mountTable) source(path string) enforce.Source {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
 		return unknown(fmt.Errorf("%q is no absolute path", path))
 	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	target, err := resolved(path, func(string, unix.Stat_t) error { return nil })
 	if err != nil {
 		return unknown(err)
+	}
+	fd, err := unix.Open(target, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return unknown(fmt.Errorf("%s: %w", target, err))
 	}
 	s, err := t.opened(fd)
 	if err := errors.Join(err, unix.Close(fd)); err != nil {

@@ -67,7 +67,15 @@ func TestMountFacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := readConfig(t, b)
-	c.Spec.Mounts = []specs.Mount{{Source: "proc", Type: "proc"}, {Source: "/proc/self", Options: []string{"bind"}}}
+	c.Spec.Mounts = []specs.Mount{{Source: "proc", Type: "proc"}, {Source: "/proc/sys", Options: []string{"bind"}}}
+	// To the delegate, they are others (its working directory is the bundle, and then the root filesystem).
+	others := []string{"/proc/self/cwd", "/proc/self/fd/3", "/dev/fd/3", at("cwd")}
+	if err := os.Symlink("/proc/self/cwd", at("cwd")); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range others {
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Source: other, Type: "bind"})
+	}
 	for _, name := range []string{"folder", "file", "fifo", "link", "docker.sock", "gone"} {
 		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Source: at(name), Type: "bind"})
 	}
@@ -90,11 +98,16 @@ func TestMountFacts(t *testing.T) {
 	if s := m.Sources[at("link")]; s.Path != "/etc" || m.Places.Allowed[at("link")] != s.Spot {
 		t.Errorf("the link: %+v, allowed %+v", s, m.Places.Allowed)
 	}
-	if s := m.Sources[at("gone")]; s.Unknown == "" || len(m.Sources) != 7 || len(m.Places.Allowed) != 1 {
+	if s := m.Sources[at("gone")]; s.Unknown == "" || len(m.Sources) != 7+len(others) || len(m.Places.Allowed) != 1 {
 		t.Errorf("%+v in %d, %+v", s, len(m.Sources), m.Places.Allowed)
 	}
-	if s := m.Sources["/proc/self"]; s.Type != "proc" {
-		t.Errorf("/proc/self: %+v", s)
+	if s := m.Sources["/proc/sys"]; s.Type != "proc" {
+		t.Errorf("/proc/sys: %+v", s)
+	}
+	for _, other := range others {
+		if s := m.Sources[other]; !strings.Contains(s.Unknown, "link of procfs") {
+			t.Errorf("%s: %+v", other, s)
+		}
 	}
 	if (m.Root.Unknown == "") == (m.Root.Path == "") {
 		t.Errorf("root: %+v", m.Root)
@@ -107,8 +120,8 @@ func TestMountFacts(t *testing.T) {
 			t.Errorf("%s is not among the host's own", want)
 		}
 	}
-	if why := m.Places.Judge(m.Sources["/proc/self"].Place); why == "" {
-		t.Error("/proc/self may be bound")
+	if why := m.Places.Judge(m.Sources["/proc/sys"].Place); why == "" {
+		t.Error("/proc/sys may be bound")
 	}
 	if why := m.Places.Judge(m.Sources[at("folder")].Place); why != "" {
 		t.Error(why)

@@ -14,9 +14,17 @@ const maxLinks = 40
 
 // Trusted resolves an absolute path, and makes sure that nobody but root can change where it leads: every folder on the way,
 // through all links, belongs to root and is written by nobody else. The file at its end is not looked at.
-func Trusted(path string) (resolved string, err error) {
+func Trusted(path string) (string, error) { return resolved(path, OnlyRoots) }
+
+// resolved is an absolute path without links. Each folder on the way is shown to good. Links of procfs are not followed: for the
+// delegate, which is another process, they lead elsewhere (/proc/self/cwd).
+func resolved(path string, good func(folder string, st unix.Stat_t) error) (resolved string, err error) {
 	resolved = "/"
-	if err := rootsFolder(resolved); err != nil {
+	var st unix.Stat_t
+	if err := unix.Lstat(resolved, &st); err != nil {
+		return "", fmt.Errorf("%s: %w", resolved, err)
+	}
+	if err := good(resolved, st); err != nil {
 		return "", err
 	}
 	rest := strings.Split(filepath.Clean(path), "/")
@@ -31,7 +39,6 @@ func Trusted(path string) (resolved string, err error) {
 			continue
 		}
 		next := filepath.Join(resolved, part)
-		var st unix.Stat_t
 		if err := unix.Lstat(next, &st); err != nil {
 			return "", fmt.Errorf("%s: %w", next, err)
 		}
@@ -59,20 +66,12 @@ func Trusted(path string) (resolved string, err error) {
 		}
 		resolved = next
 		if len(rest) > 0 {
-			if err := OnlyRoots(resolved, st); err != nil {
+			if err := good(resolved, st); err != nil {
 				return "", err
 			}
 		}
 	}
 	return resolved, nil
-}
-
-func rootsFolder(path string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return OnlyRoots(path, st)
 }
 
 // OnlyRoots: owned by root, and written by nobody else. A sticky bit does not help: others may add files of their own.
