@@ -140,7 +140,8 @@ func parseMountTable(text []byte) (mountTable, error) {
 	var t mountTable
 	for line := range bytes.Lines(text) {
 		// id parent major:minor root point options [optional...] - type source super
-		fields := strings.Fields(string(line))
+		// Of all that is white, only what is between fields is never in them: users give names to what FUSE mounts for them.
+		fields := strings.Split(strings.TrimSuffix(string(line), "\n"), " ")
 		separator := slices.Index(fields, "-")
 		if separator < 6 || len(fields) < separator+2 {
 			return nil, fmt.Errorf("what is mounted: a line that is not in the format of mountinfo: %q", line)

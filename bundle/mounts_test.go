@@ -21,11 +21,13 @@ func TestParseMountTable(t *testing.T) {
 	got, err := parseMountTable([]byte(`22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw shared:1 master:2 - ext4 /dev/vda rw
 42 27 254:0 /etc /var/lib/docker/volumes/a\040b/_data rw shared:1 - ext4 /dev/vda rw
+43 27 0:50 / /home/a/x - tmpfs rw - fuse  rw
 `))
 	want := mountTable{
 		{22, "/proc", enforce.Place{Device: "0:21", Inside: "/", Type: "proc"}},
 		{27, "/", enforce.Place{Device: "254:0", Inside: "/", Type: "ext4"}},
 		{42, "/var/lib/docker/volumes/a b/_data", enforce.Place{Device: "254:0", Inside: "/etc", Type: "ext4"}},
+		{43, "/home/a/x\u00a0-\u00a0tmpfs", enforce.Place{Device: "0:50", Inside: "/", Type: "fuse"}},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
