@@ -378,10 +378,13 @@ func (b *Bundle) engineFolders(s *specs.Spec, w policy.Workload, id string) engi
 			add(filepath.Dir(root))
 		}
 		for _, m := range s.Mounts {
-			// Layers and caches are mounted there first (buildkit, snapshot/localmounter_linux.go).
-			if temp, rest, ok := strings.Cut(filepath.Clean(m.Source), "/buildkit-mount"); ok {
-				number, _, _ := strings.Cut(rest, "/")
-				add(temp + "/buildkit-mount" + number)
+			// Layers and caches are mounted there first, and there is the socket of a forwarded SSH agent (buildkit,
+			// snapshot/localmounter_linux.go and session/sshforward).
+			for _, name := range []string{"/buildkit-mount", "/.buildkit-ssh-sock"} {
+				if temp, rest, ok := strings.Cut(filepath.Clean(m.Source), name); ok {
+					number, _, _ := strings.Cut(rest, "/")
+					add(temp + name + number)
+				}
 			}
 		}
 	case strings.HasSuffix(b.Path, "-containers/"+id+"/userdata"):

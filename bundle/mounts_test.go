@@ -253,12 +253,13 @@ func TestDeviceFacts(t *testing.T) {
 // TestBuildFolders: what BuildKit binds is BuildKit's: a Dockerfile can't name a path of the host's.
 func TestBuildFolders(t *testing.T) {
 	b := &Bundle{Path: "/data/buildkit/executor/id"}
-	s := &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/data/buildkit/executor/resolv.conf"}, {Type: "bind", Source: "/tmp/buildkit-mount123/cache"}}}
+	s := &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/data/buildkit/executor/resolv.conf"}, {Type: "bind", Source: "/tmp/buildkit-mount123/cache"},
+		{Type: "bind", Source: "/tmp/.buildkit-ssh-sock45/ssh_auth_sock"}}}
 	var got []string
 	for _, o := range b.engineFolders(s, policy.Workload{Engine: policy.Docker, Kind: policy.Build}, "id").own {
 		got = append(got, o.path)
 	}
-	if want := []string{"/data/buildkit", "/data", "/tmp/buildkit-mount123"}; !slices.Equal(got, want) {
+	if want := []string{"/data/buildkit", "/data", "/tmp/buildkit-mount123", "/tmp/.buildkit-ssh-sock45"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
