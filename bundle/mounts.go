@@ -141,7 +141,8 @@ func parseMountTable(text []byte) (mountTable, error) {
 	var t mountTable
 	for line := range bytes.Lines(text) {
 		// id parent major:minor root point options [optional...] - type source super
-		fields := strings.Fields(string(line))
+		// Of all that is white, only what is between fields is never in them: users give names to what FUSE mounts for them.
+		fields := strings.Split(strings.TrimSuffix(string(line), "\n"), " ")
 		separator := slices.Index(fields, "-")
 		if separator < 6 || len(fields) < separator+2 {
 			return nil, fmt.Errorf("what is mounted: a line that is not in the format of mountinfo: %q", line)
@@ -378,10 +379,13 @@ func (b *Bundle) engineFolders(s *specs.Spec, w policy.Workload, id string) engi
 			add(filepath.Dir(root))
 		}
 		for _, m := range s.Mounts {
-			// Layers and caches are mounted there first (buildkit, snapshot/localmounter_linux.go).
-			if temp, rest, ok := strings.Cut(filepath.Clean(m.Source), "/buildkit-mount"); ok {
-				number, _, _ := strings.Cut(rest, "/")
-				add(temp + "/buildkit-mount" + number)
+			// Layers and caches are mounted there first, and there is the socket of a forwarded SSH agent (buildkit,
+			// snapshot/localmounter_linux.go and session/sshforward).
+			for _, name := range []string{"/buildkit-mount", "/.buildkit-ssh-sock"} {
+				if temp, rest, ok := strings.Cut(filepath.Clean(m.Source), name); ok {
+					number, _, _ := strings.Cut(rest, "/")
+					add(temp + name + number)
+				}
 			}
 		}
 	case strings.HasSuffix(b.Path, "-containers/"+id+"/userdata"):

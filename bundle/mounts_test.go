@@ -21,11 +21,13 @@ func TestParseMountTable(t *testing.T) {
 	got, err := parseMountTable([]byte(`22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw shared:1 master:2 - ext4 /dev/vda rw
 42 27 254:0 /etc /var/lib/docker/volumes/a\040b/_data rw shared:1 - ext4 /dev/vda rw
+43 27 0:50 / /home/a/x - tmpfs rw - fuse  rw
 `))
 	want := mountTable{
 		{22, "/proc", enforce.Place{Device: "0:21", Inside: "/", Type: "proc"}},
 		{27, "/", enforce.Place{Device: "254:0", Inside: "/", Type: "ext4"}},
 		{42, "/var/lib/docker/volumes/a b/_data", enforce.Place{Device: "254:0", Inside: "/etc", Type: "ext4"}},
+		{43, "/home/a/x\u00a0-\u00a0tmpfs", enforce.Place{Device: "0:50", Inside: "/", Type: "fuse"}},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -254,12 +256,13 @@ func TestDeviceFacts(t *testing.T) {
 // TestBuildFolders: what BuildKit binds is BuildKit's: a Dockerfile can't name a path of the host's.
 func TestBuildFolders(t *testing.T) {
 	b := &Bundle{Path: "/data/buildkit/executor/id"}
-	s := &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/data/buildkit/executor/resolv.conf"}, {Type: "bind", Source: "/tmp/buildkit-mount123/cache"}}}
+	s := &specs.Spec{Mounts: []specs.Mount{{Type: "bind", Source: "/data/buildkit/executor/resolv.conf"}, {Type: "bind", Source: "/tmp/buildkit-mount123/cache"},
+		{Type: "bind", Source: "/tmp/.buildkit-ssh-sock45/ssh_auth_sock"}}}
 	var got []string
 	for _, o := range b.engineFolders(s, policy.Workload{Engine: policy.Docker, Kind: policy.Build}, "id").own {
 		got = append(got, o.path)
 	}
-	if want := []string{"/data/buildkit", "/data", "/tmp/buildkit-mount123"}; !slices.Equal(got, want) {
+	if want := []string{"/data/buildkit", "/data", "/tmp/buildkit-mount123", "/tmp/.buildkit-ssh-sock45"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

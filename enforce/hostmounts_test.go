@@ -51,6 +51,11 @@ func hostFacts() enforce.Mounts {
 		m.Sources[p] = enforce.Source{Spot: spot(p), Kind: enforce.Regular}
 	}
 	m.Sources["/var/run/docker.sock"] = enforce.Source{Spot: spot("/run/docker.sock"), Kind: enforce.Socket}
+	m.Sources["/src/agent"] = enforce.Source{Spot: spot("/src/agent"), Kind: enforce.Socket}
+	m.Sources["/src/docker.sock"] = enforce.Source{Spot: spot("/src/docker.sock"), Kind: enforce.Socket}
+	elsewhere := boundFrom("/src/elsewhere", disk, "/srv/own.sock", "ext4")
+	elsewhere.Kind = enforce.Socket
+	m.Sources["/src/elsewhere"] = elsewhere
 	m.Sources["/srv/own.sock"] = enforce.Source{Spot: spot("/srv/own.sock"), Kind: enforce.Socket}
 	m.Sources["/srv/fifo"] = enforce.Source{Spot: spot("/srv/fifo"), Kind: enforce.FIFO}
 	m.Sources["/srv/link"] = folder("/etc")
@@ -126,6 +131,9 @@ func TestSources(t *testing.T) {
 		"/sys/fs/cgroup":                         "the host's kernel",
 		"/var/run/docker.sock":                   "leads to /run/docker.sock, and binds the Docker socket, which is root on this host",
 		"/srv/own.sock":                          "a socket",
+		"/src/agent":                             "",
+		"/src/docker.sock":                       "the Docker socket",
+		"/src/elsewhere":                         "a socket",
 		"/srv/fifo":                              "a FIFO",
 		"/srv/link":                              "leads to /etc, and binds the host's accounts",
 		"/srv/gone":                              "can't be judged: no such file or directory",

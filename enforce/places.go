@@ -241,6 +241,8 @@ func (m Mounts) judgeSource(s Source, recursive bool) string {
 	}
 	switch {
 	case allowed:
+	case s.Kind == Socket && m.Places.OwnPlace(s.Place):
+		// docker build --ssh, and what a container of the pod has in a volume
 	case s.Kind == Socket:
 		return "a socket, behind which is a daemon of the host's"
 	case s.Kind != Folder && s.Kind != Regular:

@@ -102,7 +102,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 func parseMounts(text string) ([]Mount, error) {
 	var ms []Mount
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
+		// Other spaces than this one may be in a path, as they are.
+		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
 		// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 		sep := 6
 		for sep < len(f) && f[sep] != "-" {

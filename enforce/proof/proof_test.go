@@ -408,6 +408,7 @@ func TestParse(t *testing.T) {
 		want Mount
 	}{
 		{"36 35 98:0 /a\\040b /c\\134d rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\n", Mount{36, 35, "98:0", "/a b", `/c\d`, []string{"rw", "noatime"}, "ext3", "/dev/root"}},
+		{"36 35 98:0 / /a\u00a0-\u00a0b\r rw - fuse  rw\n", Mount{36, 35, "98:0", "/", "/a\u00a0-\u00a0b\r", []string{"rw"}, "fuse", ""}},
 		{"36 35 0:5 / /x ro - proc proc\n", Mount{36, 35, "0:5", "/", "/x", []string{"ro"}, "proc", "proc"}},
 	} {
 		got, err := parseMounts(tt.text)
