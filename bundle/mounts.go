@@ -199,6 +199,7 @@ func (t mountTable) opened(fd int) (enforce.Source, error) {
 		return s, err
 	}
 	s.Path, s.Kind = at, kindOf(mode)
+	s.Alone = !slices.ContainsFunc(t, func(e mountEntry) bool { return e.id != id && e.Device == s.Device })
 	if s.Kind == enforce.Folder {
 		for _, e := range t {
 			if e.point != at && within(e.point, at) {

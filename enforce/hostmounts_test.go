@@ -62,6 +62,10 @@ func hostFacts() enforce.Mounts {
 	m.Sources["/srv/gone"] = enforce.Source{Unknown: "no such file or directory"}
 	m.Sources["/var/lib/docker/volumes/bound/_data"] = boundFrom("/var/lib/docker/volumes/bound/_data", disk, "/etc", "ext4")
 	m.Sources["/var/lib/docker/volumes/disk/_data"] = boundFrom("/var/lib/docker/volumes/disk/_data", disk, "/", "ext4")
+	own := boundFrom("/var/lib/docker/volumes/alone/_data", "8:99", "/", "ext4")
+	own.Alone = true
+	m.Sources["/var/lib/docker/volumes/alone/_data"] = own
+	m.Sources["/var/lib/docker/volumes/mounted/_data"] = boundFrom("/var/lib/docker/volumes/mounted/_data", "8:98", "/", "ext4")
 	m.Sources["/var/lib/docker/volumes/nfs/_data"] = boundFrom("/var/lib/docker/volumes/nfs/_data", "0:99", "/", "nfs4")
 	m.Sources["/var/lib/docker/volumes/proc/_data"] = boundFrom("/var/lib/docker/volumes/proc/_data", "0:5", "/", "proc")
 	m.Sources["/var/lib/docker/volumes/layers/_data"] = boundFrom("/var/lib/docker/volumes/layers/_data", "0:96", "/", "overlay")
@@ -144,10 +148,12 @@ func TestSources(t *testing.T) {
 		"/var/lib/docker/volumes/bound/_data":    "the host's accounts",
 		"/var/lib/docker/volumes/disk/_data":     "a folder that has /etc in it",
 		"/var/lib/docker/volumes/layers/_data":   "an overlay",
+		"/var/lib/docker/volumes/alone/_data":    "a disk of the host's (ext4), which is mounted for this volume only",
 		"/var/lib/docker/volumes/proc/_data":     "a filesystem of the host's kernel (proc)",
 
 		"/srv": "", "/srv/data": "", "/hosts/image": "", "/home/a/project": "", "/srv/with": "", "/var/lib/docker/volumes/v/_data": "", "/var/lib/docker/volumes/nfs/_data": "",
-		"/var/lib/docker/containers/own/hosts": "",
+		"/var/lib/docker/volumes/mounted/_data": "",
+		"/var/lib/docker/containers/own/hosts":  "",
 	} {
 		t.Run(source, func(t *testing.T) {
 			spec := clean(t)

@@ -55,6 +55,8 @@ type Source struct {
 	Kind Kind
 	// Below are what is mounted below it, in whose place it comes along with "rbind".
 	Below []Spot
+	// Alone: what it is on is mounted there and nowhere else.
+	Alone bool
 	// Unknown is why nothing is known of it.
 	Unknown string
 }
@@ -241,6 +243,9 @@ func (m Mounts) judgeSource(s Source, recursive bool) string {
 	}
 	switch {
 	case allowed:
+	case s.Alone && onDisk(s.Type) && m.Places.volume(s.Path) && !m.Places.OwnPlace(s.Place):
+		// A volume with -o type=ext4 -o device=/dev/sdX: whoever may make one reads and writes any disk that is not in use.
+		return "a disk of the host's (" + s.Type + "), which is mounted for this volume only"
 	case s.Kind == Socket && m.Places.OwnPlace(s.Place):
 		// docker build --ssh, and what a container of the pod has in a volume
 	case s.Kind == Socket:
@@ -319,6 +324,21 @@ func kernelFilesystem(t string) string {
 		return "a folder that is mounted when it is used (autofs), and then may be anything"
 	}
 	return ""
+}
+
+// volume: a path is a named volume's.
+func (p Places) volume(at string) bool {
+	return slices.ContainsFunc(p.Own, func(o Own) bool { return o.Volumes && within(at, o.Path) && volumeData(o.Path, at) })
+}
+
+// onDisk: filesystems that are on a block device, and so have what somebody has put there before.
+func onDisk(t string) bool {
+	switch t {
+	case "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "nilfs2", "jfs", "reiserfs", "vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk",
+		"hfs", "hfsplus", "iso9660", "udf", "squashfs", "erofs", "cramfs", "minix":
+		return true
+	}
+	return false
 }
 
 // within: a path is another one, or below it. Both are absolute and clean.

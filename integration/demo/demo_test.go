@@ -6,6 +6,7 @@ import (
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/integration/demo/fixture"
 	"runclamp/integration/demo/outcome"
 )
 
@@ -135,5 +136,24 @@ func TestEveryControlIsSwitched(t *testing.T) {
 	}
 	if len(known) == 0 {
 		t.Error("nothing is measured")
+	}
+}
+
+// TestEveryMeasurementStarts: what the demo measures with is not refused, whatever control is on or off.
+func TestEveryMeasurementStarts(t *testing.T) {
+	file, err := policy.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := fixture.Config("/probe")
+	if err != nil {
+		t.Skip("left out: ", err)
+	}
+	for _, c := range fixing(file.Base) {
+		for name, controls := range map[string]policy.Controls{"alone": alone(file.Base, c), "without": without(file.Base, c)} {
+			if _, err := clamp(asked, controls); err != nil {
+				t.Errorf("%s %s: %v", c, name, err)
+			}
+		}
 	}
 }

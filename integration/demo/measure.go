@@ -147,10 +147,15 @@ func clamp(asked *specs.Spec, controls policy.Controls) (*specs.Spec, error) {
 	for _, t := range controls.ReadOnlyRootfs.Tmpfs {
 		folders = append(folders, t.Path)
 	}
+	// In the bundle, as runclamp itself finds it.
+	rootfs := enforce.Spot{Path: "/bundle/rootfs"}
 	d := enforce.Decide(enforce.Input{
 		Policy: policy.Policy{Controls: controls},
-		Facts:  enforce.Facts{ImageFolders: fixture.IsFolder(folders...)},
-		Spec:   asked,
+		Facts: enforce.Facts{
+			ImageFolders: fixture.IsFolder(folders...),
+			Mounts:       enforce.Mounts{Root: enforce.Source{Spot: rootfs, Kind: enforce.Folder}, Places: enforce.Places{Own: []enforce.Own{{Spot: rootfs}}}},
+		},
+		Spec: asked,
 	})
 	if d.Spec == nil {
 		return nil, fmt.Errorf("refused: %+v", d.Findings)
