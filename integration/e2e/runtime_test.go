@@ -225,8 +225,8 @@ func killAtEach(t *testing.T, d *docker, args []string, before func() error, aft
 	return kills
 }
 
-// TestKilledAtAnyMoment kills runclamp at every system call of a create, and of an exec. The configuration is then the engine's or
-// the clamped one, whole; an exec leaves nothing at all; and both work afterwards.
+// TestKilledAtAnyMoment kills runclamp at every system call of a create, a start and an exec. The configuration is then the
+// engine's or the clamped one, whole; a start and an exec leave nothing at all; and all work afterwards.
 func TestKilledAtAnyMoment(t *testing.T) {
 	d := firstDocker(t)
 	dir := filepath.Join(d.dir, "killed")
@@ -278,17 +278,36 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if err := ask(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(run(d.runclamp, create...), run(d.runclamp, "--root", root, "start", "killed")); err != nil {
+	if err := run(d.runclamp, create...); err != nil {
 		t.Fatal(err)
 	}
 	defer remove()
+	start := []string{"--root", root, "start", "killed"}
+	created := listing(t, bundle)
+	kills = killAtEach(t, d, start, func() error { return nil }, func(call string, n int) {
+		if after := listing(t, bundle); after != created {
+			t.Fatalf("%s %d: the bundle was\n%s\nand is\n%s", call, n, created, after)
+		}
+	})
+	t.Logf("start: killed %d times", kills)
+	if kills < 50 {
+		t.Errorf("not killed often enough to say anything: %d", kills)
+	}
+	// The proof traces the process that waits. It is as it was, and can be started.
+	state, err := exec.Command(d.runc, "--root", root, "state", "killed").Output()
+	if err != nil || !strings.Contains(string(state), `"status": "created"`) {
+		t.Errorf("%v: %s", err, state)
+	}
+	if err := run(d.runclamp, start...); err != nil {
+		t.Fatal(err)
+	}
 	process := filepath.Join(dir, "process.json")
 	if err := os.WriteFile(process, []byte(`{"user":{"uid":0,"gid":0},"args":["/bin/true"],"cwd":"/"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exec := []string{"--root", root, "exec", "--process", process, "killed"}
+	again := []string{"--root", root, "exec", "--process", process, "killed"}
 	whole := listing(t, bundle)
-	kills = killAtEach(t, d, exec, func() error { return nil }, func(call string, n int) {
+	kills = killAtEach(t, d, again, func() error { return nil }, func(call string, n int) {
 		if after := listing(t, bundle); after != whole {
 			t.Fatalf("%s %d: the bundle was\n%s\nand is\n%s", call, n, whole, after)
 		}
@@ -297,7 +316,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if kills < 50 {
 		t.Errorf("not killed often enough to say anything: %d", kills)
 	}
-	if err := run(d.runclamp, exec...); err != nil {
+	if err := run(d.runclamp, again...); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(bundle)
