@@ -34,6 +34,9 @@ func FuzzLaws(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)
 	}
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		g := newGenerator(seed)
 		holdLaws(t, g.text(t, g.spec()), g.input(t))
@@ -44,6 +47,9 @@ func FuzzLaws(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	for _, c := range engineConfigs(f) {
 		f.Add(c.text)
+	}
+	for _, text := range texts(f) {
+		f.Add(text)
 	}
 	g := newGenerator(1)
 	f.Add(g.text(f, g.spec()))
