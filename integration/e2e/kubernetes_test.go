@@ -344,10 +344,10 @@ func oomScore(t *testing.T, pid int) string {
 // TestInitContainers run one after the other, each to its end, and then the pod's own.
 func TestInitContainers(t *testing.T) {
 	forEachCRI(t, func(t *testing.T, c *cri) {
-		volume := mounting(&api.Mount{HostPath: groupFolder(t, c, 0o2777, 2000), ContainerPath: "/work"})
+		volume := mounting(&api.Mount{HostPath: groupFolder(t, c, 0o2777, 2000), ContainerPath: "/steps"})
 		p := newPod(t, c, nil)
 		for _, step := range []string{"one", "two"} {
-			if out := p.mustRun(t, volume, "/bin/sh", "-c", "echo "+step+" >>/work/steps; echo done"); out != "done\n" {
+			if out := p.mustRun(t, volume, "/bin/sh", "-c", "echo "+step+" >>/steps/done; echo done"); out != "done\n" {
 				t.Errorf("%q", out)
 			}
 		}
@@ -355,7 +355,7 @@ func TestInitContainers(t *testing.T) {
 		if _, err := c.wait(failing); exitStatus(err) != 3 || !strings.Contains(err.Error(), "no") {
 			t.Errorf("an init container that fails: %v", err)
 		}
-		if out := p.mustRun(t, volume, "/bin/cat", "/work/steps"); out != "one\ntwo\n" {
+		if out := p.mustRun(t, volume, "/bin/cat", "/steps/done"); out != "one\ntwo\n" {
 			t.Errorf("%q", out)
 		}
 	})
