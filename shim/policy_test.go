@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"runclamp/enforce/policy"
 
 	"golang.org/x/sys/unix"
 )
@@ -196,4 +199,46 @@ func TestPolicyCache(t *testing.T) {
 	}
 	l.policy(t, large+"\nbroken\n")
 	l.mustRefuse(t, "policy.yaml: ", "create", "--bundle", l.bundle, "c1")
+}
+
+// TestCachedForm: what is read back is what was kept, with any number of rules; and a form that was cut is an error.
+func TestCachedForm(t *testing.T) {
+	for _, rules := range []int{0, 1, 99, 100, 101, 350} {
+		text := "apiVersion: runclamp/v1\ncontrols:\n  capabilities: {allow: [CHOWN]}\nrules:\n"
+		if rules == 0 {
+			text = "apiVersion: runclamp/v1\n"
+		}
+		for i := range rules {
+			text += fmt.Sprintf("  - name: rule-%d\n    match: {engine: kubernetes, namespace: [ns-%d, other]}\n    controls: {nonRoot: {action: fix, low: reject}}\n", i, i)
+		}
+		f, err := policy.Parse([]byte(text), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := encodeCached(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := decodeCached(kept)
+		if err != nil || len(back.Rules) != rules {
+			t.Fatalf("%d rules: %v", rules, err)
+		}
+		if again, err := encodeCached(back); err != nil || string(again) != string(kept) {
+			t.Errorf("%d rules: %v\n%s\n%s", rules, err, kept, again)
+		}
+		w := policy.Workload{Engine: policy.Kubernetes, Namespace: fmt.Sprintf("ns-%d", rules-1)}
+		want, err1 := f.For(w, time.Now())
+		got, err2 := back.For(w, time.Now())
+		if err1 != nil || err2 != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+			t.Errorf("%d rules: %+v, want %+v", rules, got, want)
+		}
+		if last := strings.LastIndexByte(string(kept), '\n'); rules > 0 {
+			if _, err := decodeCached(kept[:last]); err == nil {
+				t.Errorf("%d rules: a form that lacks some is read", rules)
+			}
+		}
+		if _, err := decodeCached(kept[:len(kept)-1]); err == nil {
+			t.Errorf("%d rules: a form that was cut is read", rules)
+		}
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
 
 	"runclamp/bundle"
 	"runclamp/enforce/policy"
@@ -104,18 +107,57 @@ func (c policyCache) load() (f *policy.File, err error) {
 	if !ok || string(key) != c.key {
 		return nil, errors.New("it is another policy's, or another program's")
 	}
-	if err := json.Unmarshal(text, &f); err != nil {
+	return decodeCached(text)
+}
+
+// decodeCached reads how many rules there are, the policy without them, and then the rules, a hundred in a line: as many lines at a time as
+// there are processors, because the rules are nearly all of a large policy.
+func decodeCached(text []byte) (f *policy.File, err error) {
+	count, text, _ := bytes.Cut(text, []byte("\n"))
+	lines := bytes.Split(text, []byte("\n"))
+	if err := json.Unmarshal(lines[0], &f); err != nil {
 		return nil, err
 	}
 	if f == nil {
 		return nil, errors.New("it is null")
 	}
-	return f, nil
+	rules := make([][]policy.Rule, len(lines)-1)
+	failed := make([]error, len(lines)-1)
+	var wg sync.WaitGroup
+	for i, line := range lines[1:] {
+		wg.Go(func() { failed[i] = json.Unmarshal(line, &rules[i]) })
+	}
+	wg.Wait()
+	f.Rules = slices.Concat(rules...)
+	if string(count) != strconv.Itoa(len(f.Rules)) {
+		return nil, fmt.Errorf("it has %d rules of %s", len(f.Rules), count)
+	}
+	return f, errors.Join(failed...)
+}
+
+// encodeCached writes what decodeCached reads.
+func encodeCached(f *policy.File) ([]byte, error) {
+	const together = 100
+	head := *f
+	head.Rules = nil
+	first, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	text := append([]byte(strconv.Itoa(len(f.Rules))+"\n"), first...)
+	for chunk := range slices.Chunk(f.Rules, together) {
+		line, err := json.Marshal(chunk)
+		if err != nil {
+			return nil, err
+		}
+		text = append(append(text, '\n'), line...)
+	}
+	return text, nil
 }
 
 // store keeps the policy.
 func (c policyCache) store(f *policy.File) (err error) {
-	text, err := json.Marshal(f)
+	text, err := encodeCached(f)
 	if err != nil {
 		return err
 	}
