@@ -32,6 +32,7 @@ var workshop = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("/var/lib", "runclamp-test-"); err != nil {
 		return "", err
 	}
+	workshopDir = dir
 	for out, args := range map[string][]string{
 		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf") + " -X main.runDir=" + filepath.Join(dir, "lab", "run"), "runclamp/cmd/runclamp"},
 		"delegate": {"./testdata/delegate"},
@@ -45,14 +46,15 @@ var workshop = sync.OnceValues(func() (dir string, err error) {
 	return dir, os.Chmod(dir, 0o755)
 })
 
+// workshopDir is the workshop's folder, once there is one.
+var workshopDir string
+
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if os.Geteuid() == 0 {
-		if dir, _ := workshop(); dir != "" {
-			if err := os.RemoveAll(dir); err != nil {
-				fmt.Println(err)
-				status = 1
-			}
+	if workshopDir != "" {
+		if err := os.RemoveAll(workshopDir); err != nil {
+			fmt.Println(err)
+			status = 1
 		}
 	}
 	os.Exit(status)
