@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/proof"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -138,30 +138,15 @@ func readMountTable(path string) (t mountTable, err error) {
 }
 
 func parseMountTable(text []byte) (mountTable, error) {
-	var t mountTable
-	for line := range bytes.Lines(text) {
-		// id parent major:minor root point options [optional...] - type source super
-		// Of all that is white, only what is between fields is never in them: users give names to what FUSE mounts for them.
-		fields := strings.Split(strings.TrimSuffix(string(line), "\n"), " ")
-		separator := slices.Index(fields, "-")
-		if separator < 6 || len(fields) < separator+2 {
-			return nil, fmt.Errorf("what is mounted: a line that is not in the format of mountinfo: %q", line)
-		}
-		id, err := strconv.Atoi(fields[0])
-		if err != nil {
-			return nil, fmt.Errorf("what is mounted: %q: %w", line, err)
-		}
-		t = append(t, mountEntry{id, unescaped(fields[4]), enforce.Place{Device: fields[2], Inside: unescaped(fields[3]), Type: fields[separator+1]}})
+	mounts, err := proof.ParseMounts(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("what is mounted: %w", err)
+	}
+	t := make(mountTable, 0, len(mounts))
+	for _, m := range mounts {
+		t = append(t, mountEntry{m.ID, m.At, enforce.Place{Device: m.Device, Inside: m.Root, Type: m.FSType}})
 	}
 	return t, nil
-}
-
-// unescaped: space, tab, newline and backslash are written in octal.
-func unescaped(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(s)
 }
 
 // source is what a bind mount of a path would bind.

@@ -99,7 +99,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func parseMounts(text string) ([]Mount, error) {
+// ParseMounts reads a mountinfo (proc_pid_mountinfo(5)).
+func ParseMounts(text string) ([]Mount, error) {
 	var ms []Mount
 	for line := range strings.Lines(text) {
 		// Other spaces than this one may be in a path, as they are.

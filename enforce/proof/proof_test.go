@@ -411,13 +411,13 @@ func TestParse(t *testing.T) {
 		{"36 35 98:0 / /a\u00a0-\u00a0b\r rw - fuse  rw\n", Mount{36, 35, "98:0", "/", "/a\u00a0-\u00a0b\r", []string{"rw"}, "fuse", ""}},
 		{"36 35 0:5 / /x ro - proc proc\n", Mount{36, 35, "0:5", "/", "/x", []string{"ro"}, "proc", "proc"}},
 	} {
-		got, err := parseMounts(tt.text)
+		got, err := ParseMounts(tt.text)
 		if err != nil || len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(tt.want) {
 			t.Errorf("%q is %+v, %v", tt.text, got, err)
 		}
 	}
 	for _, bad := range []string{"\n", "36 35 98:0 / / rw master:1\n", "a 35 98:0 / / rw - ext3 x\n"} {
-		if got, err := parseMounts(bad); err == nil {
+		if got, err := ParseMounts(bad); err == nil {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}

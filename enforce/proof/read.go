@@ -163,7 +163,7 @@ func (r *reader) mounts() (err error) {
 	if err != nil {
 		return err
 	}
-	mounts, err := parseMounts(text)
+	mounts, err := ParseMounts(text)
 	if err != nil {
 		return err
 	}
