@@ -97,23 +97,27 @@ func readTrusted(path string, unchecked bool) (text []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), target)
+	return readOpened(os.NewFile(uintptr(fd), target), maxPolicy, unchecked)
+}
+
+// readOpened reads a regular file of root's, and closes it. unchecked: whose it is does not matter.
+func readOpened(f *os.File, most int64, unchecked bool) (text []byte, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errors.New("it is not a regular file")
 	}
 	if !unchecked {
-		if err := bundle.OnlyRoots(target, st); err != nil {
+		if err := bundle.OnlyRoots(f.Name(), st); err != nil {
 			return nil, err
 		}
 	}
-	text, err = io.ReadAll(io.LimitReader(f, maxPolicy+1))
-	if err == nil && len(text) > maxPolicy {
-		err = fmt.Errorf("it is larger than %d MiB", maxPolicy>>20)
+	text, err = io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("it is larger than %d MiB", most>>20)
 	}
 	return text, err
 }

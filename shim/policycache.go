@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,19 +86,7 @@ func (c policyCache) load() (f *policy.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), filepath.Join(c.dir, c.name))
-	defer func() { err = errors.Join(err, file.Close()) }()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New("it is not a regular file")
-	}
-	if err := bundle.OnlyRoots(c.name, st); err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxCached))
+	data, err := readOpened(os.NewFile(uintptr(fd), filepath.Join(c.dir, c.name)), maxCached, false)
 	if err != nil {
 		return nil, err
 	}
