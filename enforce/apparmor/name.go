@@ -60,6 +60,8 @@ func unspeakable(name string) string {
 	switch {
 	case name == "unconfined":
 		return "is what the kernel calls no profile"
+	case Ours(name):
+		return "is one that runclamp gives to profiles of its own"
 	case strings.HasPrefix(name, ":"):
 		return "belongs to another policy namespace"
 	case strings.Contains(name, "//"):

@@ -4,6 +4,11 @@
 // It is pure: where the file's text comes from is not its business.
 package policy
 
+import (
+	"reflect"
+	"slices"
+)
+
 // Action is what happens to a finding of a control.
 type Action string
 
@@ -285,6 +290,26 @@ type AppArmorAllow struct {
 // Empty: nothing is listed.
 func (a AppArmorAllow) Empty() bool {
 	return len(a.Read)+len(a.Write)+len(a.Execute)+len(a.Network) == 0
+}
+
+// AppArmors are the settings of the control that a container may get: what holds for all, and what rules lay over it. Each once.
+func (f *File) AppArmors() ([]AppArmor, error) {
+	var all []AppArmor
+	add := func(c Controls) {
+		same := func(a AppArmor) bool { return reflect.DeepEqual(a, c.AppArmor) }
+		if c.AppArmor.Action != Off && !slices.ContainsFunc(all, same) {
+			all = append(all, c.AppArmor)
+		}
+	}
+	add(f.Base)
+	for _, r := range f.Rules {
+		c := f.Base
+		if err := r.Controls.lay(&c); err != nil {
+			return nil, err
+		}
+		add(c)
+	}
+	return all, nil
 }
 
 // NetworkFamily is a family of socket(2) that a service may list.
