@@ -62,7 +62,7 @@ RUN   ?= .
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
 	rm -rf $(GUEST)/programs
-	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe
+	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	$(call build) -o $(GUEST)/programs/delegate ./integration/proof/loosener
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
@@ -81,7 +81,7 @@ lab: setup $(TOOLS)/runc
 	install -m 0755 $(TOOLS)/runc $(LAB)/runc
 	ln -sfn $(LAB)/runc $(LAB)/conf/delegate
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
-	$(call build) -o $(LAB)/probe ./integration/demo/probe
+	$(call build) -o $(LAB)/probe ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
