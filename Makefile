@@ -81,7 +81,7 @@ lab: setup $(TOOLS)/runc
 	install -m 0755 $(TOOLS)/runc $(LAB)/runc
 	ln -sfn $(LAB)/runc $(LAB)/conf/delegate
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
-	$(call build) -o $(LAB)/probe ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
+	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
