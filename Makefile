@@ -56,8 +56,9 @@ e2e: ## end-to-end tests with real engines; root
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
-GUEST := $(CURDIR)/bin/guest
-RUN   ?= .
+GUEST      := $(CURDIR)/bin/guest
+GUEST_JOBS := proof.test@/usr/sbin/runc-current proof.test@/usr/sbin/runc guest.test
+RUN        ?= .
 
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
@@ -66,7 +67,7 @@ e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2
 	$(call build) -o $(GUEST)/programs/delegate ./integration/proof/loosener
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
-	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -- -test.v -test.run '$(RUN)' </dev/null
+	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
 
 kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)
 	integration/kubernetes/setup.sh $(CURDIR)/bin/kubernetes
