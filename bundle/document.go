@@ -144,7 +144,7 @@ func (p *parser) pointer() string {
 			b.WriteString(strconv.Itoa(s.index))
 			continue
 		}
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(s.key))
+		b.WriteString(strings.ReplaceAll(strings.ReplaceAll(s.key, "~", "~0"), "/", "~1"))
 	}
 	return b.String()
 }
@@ -597,6 +597,8 @@ type field struct {
 	name string
 	// index leads to it, through structs that are embedded.
 	index []int
+	// omit is the option omitempty or omitzero, or none.
+	omit string
 }
 
 func (p *parser) fieldsOf(t reflect.Type) fields {
@@ -613,17 +615,17 @@ func fieldsOf(t reflect.Type) fields {
 	all := make(fields, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-":
 		case name != "":
-			all = append(all, field{name, f.Index})
+			all = append(all, field{name, f.Index, options})
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			for _, inner := range fieldsOf(f.Type) {
-				all = append(all, field{inner.name, append(f.Index[:1:1], inner.index...)})
+				all = append(all, field{inner.name, append(f.Index[:1:1], inner.index...), inner.omit})
 			}
 		default:
-			all = append(all, field{f.Name, f.Index})
+			all = append(all, field{f.Name, f.Index, ""})
 		}
 	}
 	return all

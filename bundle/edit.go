@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -89,7 +88,7 @@ func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
 		}
 		return c, nil
 	case i < 0:
-		rawKey, err := json.Marshal(parts[0])
+		rawKey, err := Encode(parts[0])
 		if err != nil {
 			return nil, err
 		}
@@ -142,15 +141,13 @@ func (n *node) editedList(part string, rest []string, e enforce.Edit) (*node, er
 	return c, nil
 }
 
-// valueNode is a new value. Characters that only matter in HTML are left as they are.
+// valueNode is a new value.
 func valueNode(v any) (*node, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	text, err := Encode(v)
+	if err != nil {
 		return nil, fmt.Errorf("the new value: %w", err)
 	}
-	return &node{kind: unparsed, raw: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+	return &node{kind: unparsed, raw: text}, nil
 }
 
 // unparsed is the kind of a node that nobody has gone into yet. Few are gone into, and a seccomp profile is long.
