@@ -83,12 +83,13 @@ lab: setup $(TOOLS)/runc
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
 	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
+	$(call build) -o $(LAB)/load ./integration/bench/load
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
 
-bench: lab ## bare runc against runclamp; root
-	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
+bench: lab ## bare runc against runclamp; BENCH="-only start -n 80" for less, or more; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -load $(LAB)/load -conf $(LAB)/conf $(BENCH)
 
 soak: lab ## 2,000 containers, and what is left of them; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe

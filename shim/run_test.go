@@ -332,7 +332,7 @@ func TestExec(t *testing.T) {
 	l.mustRefuse(t, "/dev/null is not a regular file: write the process to one", "exec", "-p", "/dev/null", "c1")
 	l.mustRefuse(t, `--preserve-fds is "-1"`, "exec", "--preserve-fds", "-1", "c1", "id")
 	for text, want := range map[string]string{
-		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "cannot unmarshal",
+		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "wanted an object, found a list",
 		fmt.Sprintf(`{"args":["%s"]}`, strings.Repeat("x", maxProcess)): "larger than 4 MiB",
 	} {
 		l.write(t, asked, text)
