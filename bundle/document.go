@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -109,7 +110,7 @@ func (d *Document) Member(key string) *Document {
 // encoding/json takes longer than all else that a create does: for every type that it meets it prepares writing it as well.
 type parser struct {
 	data []byte
-	// all is data once more: the strings that are read are parts of it.
+	// all is data as a string, and so are the strings that are read parts of it: nobody changes data any more.
 	all string
 	at  int
 	// path leads to the value that is being read.
@@ -118,6 +119,8 @@ type parser struct {
 	unknownText int
 	// wrong is the first value that does not fit into the type.
 	wrong error
+	// keys are those of all objects that have begun and not ended.
+	keys []string
 	// known are the structs met so far: a list has many values of one.
 	known map[reflect.Type]fields
 	// lenient: what is no field is passed over, whatever it is.
@@ -125,7 +128,7 @@ type parser struct {
 }
 
 func newParser(data []byte) *parser {
-	return &parser{data: data, all: string(data), known: map[reflect.Type]fields{}}
+	return &parser{data: data, all: unsafe.String(unsafe.SliceData(data), len(data)), known: map[reflect.Type]fields{}}
 }
 
 // step is a key, or an index where there is no key.
@@ -325,7 +328,7 @@ func (p *parser) number(v reflect.Value) error {
 
 func (p *parser) object(v reflect.Value, depth int) error {
 	var own fields
-	var seen keys
+	seen := keys{first: len(p.keys)}
 	isMap := false
 	switch {
 	case !v.IsValid():
@@ -341,6 +344,7 @@ func (p *parser) object(v reflect.Value, depth int) error {
 	for first := true; ; first = false {
 		p.space()
 		if p.take('}') {
+			p.keys = p.keys[:seen.first]
 			return nil
 		}
 		if !first {
@@ -354,7 +358,7 @@ func (p *parser) object(v reflect.Value, depth int) error {
 		if err != nil {
 			return err
 		}
-		if seen.has(key) {
+		if p.twice(&seen, key) {
 			p.at = start
 			return p.fail(fmt.Sprintf("the key %q stands twice in one object", key))
 		}
@@ -562,30 +566,29 @@ func (p *parser) hex() (rune, bool) {
 	return r, true
 }
 
-// keys are those of one object. Most have few.
+// keys are those of one object: the parser's from the index first on, and all of them once more if there are many.
 type keys struct {
-	few  []string
-	many map[string]bool
+	first int
+	many  map[string]bool
 }
 
-// has says whether the key was there before, and takes it in.
-func (k *keys) has(key string) bool {
+// twice says whether the object had the key before, and takes it in.
+func (p *parser) twice(k *keys, key string) bool {
 	const few = 16
-	switch {
-	case k.many != nil:
-		if k.many[key] {
-			return true
-		}
-		k.many[key] = true
-		return false
-	case slices.Contains(k.few, key):
-		return true
-	}
-	if k.few = append(k.few, key); len(k.few) > few {
+	own := p.keys[k.first:]
+	if k.many == nil && len(own) == few {
 		k.many = make(map[string]bool, 4*few)
-		for _, f := range k.few {
-			k.many[f] = true
+		for _, o := range own {
+			k.many[o] = true
 		}
+	}
+	switch {
+	case k.many == nil && slices.Contains(own, key), k.many[key]:
+		return true
+	case k.many != nil:
+		k.many[key] = true
+	default:
+		p.keys = append(p.keys, key)
 	}
 	return false
 }

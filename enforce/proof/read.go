@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,6 +57,8 @@ type reader struct {
 	dir   string
 	spec  *specs.Spec
 	facts Facts
+	// buffer is what files are read into, one after the other.
+	buffer bytes.Buffer
 }
 
 func (r *reader) same(p Process) error {
@@ -74,8 +77,13 @@ func (r *reader) same(p Process) error {
 }
 
 func (r *reader) file(name string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(r.dir, name))
-	return string(text), err
+	f, err := os.Open(filepath.Join(r.dir, name))
+	if err != nil {
+		return "", err
+	}
+	r.buffer.Reset()
+	_, err = r.buffer.ReadFrom(f)
+	return r.buffer.String(), errors.Join(err, f.Close())
 }
 
 // gap: an error means that a fact is not known.
