@@ -46,6 +46,11 @@ func checkSeccomp(in Input) []Finding {
 		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile to hold it against"}}
 	}
 
+	for _, name := range in.Policy.Controls.Seccomp.Profile.Names() {
+		if name != string(policy.DefaultProfile) {
+			return []Finding{{Detail: "profile", Pointer: "/linux/seccomp", Found: "the policy's profile " + name, Wanted: "a profile that can be read"}}
+		}
+	}
 	asked := linux(in.Spec).Seccomp
 	anyProfile := in.Policy.Controls.Seccomp.Profile == policy.AnyProfile
 	if noProfile(asked) {
