@@ -83,7 +83,7 @@ type ruleset struct {
 // make every condition of the rule one of its own. The first rule without conditions is all that counts for a call: libseccomp
 // drops those before it and ignores those behind it (src/db.c, db_rule_add). mux: the multiplexers of 32-bit x86 are wanted.
 func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
-	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, rules: make(map[string][]rule, 512)}
+	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, rules: make(map[string][]rule, 512), names: make([]string, 0, 512)}
 	for _, e := range p.Syscalls {
 		if sameAction(rule{action: e.Action, errno: e.ErrnoRet}, s.fallback) {
 			continue
@@ -139,7 +139,7 @@ func joined(had, more []rule) []rule {
 		case unconditional(r):
 			return []rule{r}
 		case !slices.ContainsFunc(had, func(h rule) bool { return sameRule(h, r) }):
-			had = append(slices.Clip(had), r)
+			had = append(had, r) // a copy if it is shared: alternatives leave no room
 		}
 	}
 	return had
@@ -157,7 +157,7 @@ func alternatives(e specs.LinuxSyscall) []rule {
 			for i := range e.Args {
 				each = append(each, rule{e.Action, e.ErrnoRet, e.Args[i : i+1 : i+1]})
 			}
-			return each
+			return slices.Clip(each)
 		}
 	}
 	return []rule{r}
