@@ -247,9 +247,6 @@ func (d *decoder) settings(control member, t reflect.Type, tightening bool) map[
 	for _, m := range list {
 		field, ok := fieldOf(t, m.name)
 		switch {
-		case slices.Contains(planned(), control.name+"."+m.name):
-			d.fail(m.key, "%s: this runclamp does not have the key %q yet", control.name, m.name)
-			continue
 		case !ok:
 			d.fail(m.key, "%s: unknown key %s", control.name, unknown(m.name, keys(t)))
 			continue
@@ -425,13 +422,6 @@ func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 
 // Names are the controls that have settings.
 func Names() []string { return keys(reflect.TypeFor[Controls]()) }
-
-// planned are keys that are documented and not built. Nobody shall believe that they hold.
-func planned() []string {
-	return []string{
-		"seccomp.architectures", "seccomp.listeners",
-	}
-}
 
 // found says in words what stands there.
 func found(n *yaml.Node) string {

@@ -73,6 +73,8 @@ func formatOf(is string) (format, bool) {
 		return format{"an absolute path", str, parseFile}, true
 	case "log":
 		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
+	case "seccompProfile":
+		return format{"profiles' names or file:/absolute/path, joined by +", str, parseSeccompProfile}, true
 	case "profile":
 		return format{"a profile's name or file:/absolute/path", str, parseProfile}, true
 	}
@@ -463,6 +465,26 @@ func parseProfile(text string, now time.Time) (any, error) {
 	}
 	if text == "" || len(text) > maxName || strings.ContainsAny(text[:1], "._-") || strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) {
 		return nil, fmt.Errorf("wanted a profile's name (letters, digits, \".\", \"_\", \"-\") or file:/absolute/path, found %q", text)
+	}
+	return text, nil
+}
+
+// parseSeccompProfile: names joined by "+", which no name and no path has therefore.
+func parseSeccompProfile(text string, now time.Time) (any, error) {
+	if text == string(AnyProfile) {
+		return text, nil
+	}
+	names := strings.Split(text, "+")
+	for i, name := range names {
+		if name == string(AnyProfile) {
+			return nil, fmt.Errorf("%q: %s is every profile, and makes no other stricter; leave it out", text, name)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%q: %s stands twice", text, name)
+		}
+		if _, err := parseProfile(name, now); err != nil {
+			return nil, err
+		}
 	}
 	return text, nil
 }
