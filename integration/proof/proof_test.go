@@ -58,15 +58,12 @@ func newLab(t *testing.T, runc string) *lab {
 		}
 	})
 	conf := filepath.Join(dir, "conf")
-	for out, args := range map[string][]string{
-		"runclamp": {"-ldflags", "-X main.confDir=" + conf + " -X main.runDir=" + filepath.Join(dir, "run"), "runclamp/cmd/runclamp"},
-		"delegate": {"./loosener"}, "probe": {"runclamp/integration/demo/probe"},
-	} {
-		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v: %s", err, text)
-		}
+	if err := errors.Join(
+		fixture.Build(filepath.Join(dir, "runclamp"), "runclamp/cmd/runclamp", "-ldflags", "-X main.confDir="+conf+" -X main.runDir="+filepath.Join(dir, "run")),
+		fixture.Build(filepath.Join(dir, "probe"), "runclamp/integration/demo/probe"),
+		fixture.BuildDelegate(filepath.Join(dir, "delegate"), "loosener/main.go"),
+	); err != nil {
+		t.Fatal(err)
 	}
 	if err := errors.Join(os.Mkdir(conf, 0o755), os.Symlink(filepath.Join(dir, "delegate"), filepath.Join(conf, "delegate")), os.Symlink(runc, filepath.Join(dir, "runc"))); err != nil {
 		t.Fatal(err)
