@@ -19,7 +19,7 @@ build = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSI
 TOOLS := $(CURDIR)/bin/tools
 
 .DEFAULT_GOAL := build
-.PHONY: build test lint unit fuzz e2e kubernetes demo bench soak install uninstall clean help setup lab FORCE
+.PHONY: build test lint unit fuzz e2e e2e-guest kubernetes demo bench soak install uninstall clean help setup lab FORCE
 
 build: bin/runclamp bin/clampctl ## build static bin/runclamp and bin/clampctl
 
@@ -28,7 +28,7 @@ bin/%: FORCE
 	$(call build,$(CONFDIR),$(RUNDIR)) -o $@ ./cmd/$*
 FORCE:
 
-test: lint unit fuzz e2e ## all that CI runs; as root it installs what is missing
+test: lint unit fuzz e2e e2e-guest ## all that CI runs; as root it installs what is missing
 
 lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
@@ -55,6 +55,19 @@ e2e: ## end-to-end tests with real engines; root
 	integration/e2e/setup.sh $(CURDIR)/bin/e2e
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
 
+# The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
+GUEST := $(CURDIR)/bin/guest
+RUN   ?= .
+
+e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
+	integration/guest/setup.sh $(GUEST)/image
+	rm -rf $(GUEST)/programs
+	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe
+	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
+	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
+	go build -o $(GUEST)/run ./integration/guest/run
+	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -- -test.v -test.run '$(RUN)' </dev/null
+
 kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)
 	integration/kubernetes/setup.sh $(CURDIR)/bin/kubernetes
 	cd integration/kubernetes && RUNCLAMP_KUBERNETES_TOOLS=$(CURDIR)/bin/kubernetes go test -v -count=1 -timeout 20m
@@ -70,12 +83,13 @@ lab: setup $(TOOLS)/runc
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
 	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
+	$(call build) -o $(LAB)/load ./integration/bench/load
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
 
-bench: lab ## bare runc against runclamp; root
-	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
+bench: lab ## bare runc against runclamp; BENCH="-only start -n 80" for less, or more; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -load $(LAB)/load -conf $(LAB)/conf $(BENCH)
 
 soak: lab ## 2,000 containers, and what is left of them; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe
@@ -103,4 +117,4 @@ $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 
 help: ## this list
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## */  make \1\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */  make \1\t/' | expand -t 18

@@ -80,8 +80,8 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"folder", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }},
 		{"too large", "larger than 4 MiB", func(p string) error { return os.Truncate(p, maxSize+1) }},
 		{"null", "it is null", func(p string) error { return os.WriteFile(p, []byte("null"), 0o600) }},
-		{"wrong type", "cannot unmarshal", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
-		{"overflow", "cannot unmarshal number 4294967296", func(p string) error {
+		{"wrong type", "/process: wanted an object, found a list", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
+		{"overflow", "/process/user/uid: wanted a number of the type uint32, found the number 4294967296", func(p string) error {
 			return os.WriteFile(p, []byte(`{"process":{"user":{"uid":4294967296}}}`), 0o600)
 		}},
 	} {
@@ -298,7 +298,7 @@ func TestOfContainer(t *testing.T) {
 		{"two", `{"config":{"labels":["bundle=/evil","bundle=` + b.Path + `"]}}`, "more than one label"},
 		{"none", `{"config":{"labels":["x"]}}`, "no label"},
 		{"relative", `{"config":{"labels":["bundle=x"]}}`, "not an absolute path"},
-		{"not JSON", `{`, "unexpected end"},
+		{"not JSON", `{`, "a string in double quotes is missing"},
 		{"gone", `{"config":{"labels":["bundle=` + b.Path + `/gone"]}}`, "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -32,21 +33,9 @@ type Document struct {
 	root *node
 	// unknown are JSON pointers.
 	unknown []string
-}
-
-// node is one value of the document: its text, and what it consists of.
-type node struct {
-	kind byte // '{' object, '[' list, 'v' anything else
-	// raw is the value's text. Nil once an edit has changed something below: then the parts are what counts.
-	raw     []byte
-	members []member
-	items   []*node
-}
-
-type member struct {
-	key    string // decoded
-	rawKey []byte // as it stands, with quotes
-	value  *node
+	// value is what was read, wrong is why it is not of its type.
+	value reflect.Value
+	wrong error
 }
 
 // ParseDocument reads a JSON document that describes a value of type t, strictly. t tells which keys are fields: those
@@ -63,46 +52,80 @@ func ParseDocument(data []byte, t reflect.Type) (*Document, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("it is not valid UTF-8")
 	}
-	p := parser{data: data, known: map[reflect.Type]fields{}}
+	p := newParser(data)
+	var value reflect.Value
+	if t != nil {
+		value = reflect.New(t).Elem()
+	}
 	p.space()
-	root, err := p.value(t, 0)
-	if err != nil {
+	start := p.at
+	if err := p.value(value, 0); err != nil {
 		return nil, err
 	}
+	root := &node{kind: unparsed, raw: data[start:p.at:p.at]}
 	p.space()
 	if p.at < len(data) {
 		return nil, p.fail("something follows the first value")
 	}
-	return &Document{data: data, root: root, unknown: p.unknown}, nil
+	return &Document{data: data, root: root, unknown: p.unknown, value: value, wrong: p.wrong}, nil
 }
 
 // Bytes is the document's text.
 func (d *Document) Bytes() []byte { return d.data }
 
-// Decode fills v, which has the type that the document was parsed for, in the way the delegate does.
-func (d *Document) Decode(v any) error { return json.Unmarshal(d.data, v) }
+// Decode gives to, which points to a value of the type that the document was parsed for or to a pointer to one, what the delegate
+// reads in the document. It is no copy.
+func (d *Document) Decode(to any) error {
+	if d.wrong != nil {
+		return d.wrong
+	}
+	switch v := reflect.ValueOf(to).Elem(); {
+	case v.Type() == d.value.Type():
+		v.Set(d.value)
+	case string(d.root.raw) == "null":
+		v.SetZero()
+	default:
+		v.Set(d.value.Addr())
+	}
+	return nil
+}
 
 // Unknown are the fields that the document's type does not have, as JSON pointers in the order in which they stand. What is
 // below such a field is not looked at.
 func (d *Document) Unknown() []string { return d.unknown }
 
-// Member is the text of one member of the document's top level, nil if there is none.
-func (d *Document) Member(key string) []byte {
-	if i := d.root.find(key); i >= 0 {
-		return d.root.members[i].value.text()
+// Member is one member of the document's top level as a document to edit, nil if there is none.
+func (d *Document) Member(key string) *Document {
+	root := d.root.parsed()
+	i := root.find(key)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	n := root.members[i].value
+	return &Document{data: n.raw, root: n}
 }
 
+// parser reads JSON in one pass: it holds it against the rules, and fills a Go value as encoding/json does. It is here because
+// encoding/json takes longer than all else that a create does: for every type that it meets it prepares writing it as well.
 type parser struct {
 	data []byte
-	at   int
+	// all is data once more: the strings that are read are parts of it.
+	all string
+	at  int
 	// path leads to the value that is being read.
 	path        []step
 	unknown     []string
 	unknownText int
-	// known are the fields of the types met so far: a list has many values of one.
+	// wrong is the first value that does not fit into the type.
+	wrong error
+	// known are the structs met so far: a list has many values of one.
 	known map[reflect.Type]fields
+	// lenient: what is no field is passed over, whatever it is.
+	lenient bool
+}
+
+func newParser(data []byte) *parser {
+	return &parser{data: data, all: string(data), known: map[reflect.Type]fields{}}
 }
 
 // step is a key, or an index where there is no key.
@@ -121,7 +144,7 @@ func (p *parser) pointer() string {
 			b.WriteString(strconv.Itoa(s.index))
 			continue
 		}
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(s.key))
+		b.WriteString(strings.ReplaceAll(strings.ReplaceAll(s.key, "~", "~0"), "/", "~1"))
 	}
 	return b.String()
 }
@@ -146,115 +169,316 @@ func (p *parser) take(c byte) bool {
 	return false
 }
 
-func (p *parser) value(t reflect.Type, depth int) (*node, error) {
+// value reads one value into v. The zero Value takes none: what is read is looked at only.
+func (p *parser) value(v reflect.Value, depth int) error {
 	if depth > maxDepth {
-		return nil, p.fail(fmt.Sprintf("nested deeper than %d", maxDepth))
+		return p.fail(fmt.Sprintf("nested deeper than %d", maxDepth))
 	}
 	if p.at >= len(p.data) {
-		return nil, p.fail("it ends where a value should be")
+		return p.fail("it ends where a value should be")
 	}
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+	c := p.data[p.at]
+	if c == 'n' {
+		return p.null(v)
 	}
-	start := p.at
-	n := &node{kind: 'v'}
-	var err error
-	switch c := p.data[p.at]; {
+	for v.IsValid() && v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if v.IsValid() && v.Kind() == reflect.Interface {
+		// Anything may stand here, and none of it is judged (windows.credentialSpec).
+		start := p.at
+		if err := p.value(reflect.Value{}, depth); err != nil {
+			return err
+		}
+		return json.Unmarshal(p.data[start:p.at], v.Addr().Interface())
+	}
+	switch {
 	case c == '{':
-		n.kind = c
-		n.members, err = p.object(t, depth)
+		return p.object(v, depth)
 	case c == '[':
-		n.kind = c
-		n.items, err = p.list(t, depth)
+		return p.list(v, depth)
 	case c == '"':
-		_, err = p.text()
+		return p.string(v)
 	case c == '-' || c >= '0' && c <= '9':
-		err = p.number()
-	default:
-		err = p.word()
+		return p.number(v)
 	}
-	n.raw = p.data[start:p.at:p.at]
-	return n, err
+	return p.truth(v)
 }
 
-func (p *parser) object(t reflect.Type, depth int) ([]member, error) {
+// misfit notes that the value that begins at start is none for v, if it is the first. A value may be a secret: but for a number, it
+// only says what kind of value it is.
+func (p *parser) misfit(start int, v reflect.Value) {
+	if p.wrong != nil {
+		return
+	}
+	found := "the number " + p.all[start:p.at]
+	switch p.data[start] {
+	case '{':
+		found = "an object"
+	case '[':
+		found = "a list"
+	case '"':
+		found = "a string"
+	case 't', 'f':
+		found = "true or false"
+	}
+	wanted := "a number of the type " + v.Kind().String()
+	switch v.Kind() {
+	case reflect.Struct, reflect.Map:
+		wanted = "an object"
+	case reflect.Slice:
+		wanted = "a list"
+	case reflect.String:
+		wanted = "a string"
+	case reflect.Bool:
+		wanted = "true or false"
+	}
+	end := p.at
+	p.at = start
+	p.wrong = p.fail(strings.TrimPrefix(fmt.Sprintf("%s: wanted %s, found %s", p.pointer(), wanted, found), ": "))
+	p.at = end
+}
+
+// null is nothing where there can be nothing, and leaves all else as it is.
+func (p *parser) null(v reflect.Value) error {
+	if err := p.word("null"); err != nil || !v.IsValid() {
+		return err
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
+		v.SetZero()
+	}
+	return nil
+}
+
+func (p *parser) truth(v reflect.Value) error {
+	start, is := p.at, p.data[p.at] == 't'
+	word := "false"
+	if is {
+		word = "true"
+	}
+	if err := p.word(word); err != nil || !v.IsValid() {
+		return err
+	}
+	if v.Kind() != reflect.Bool {
+		p.misfit(start, v)
+		return nil
+	}
+	v.SetBool(is)
+	return nil
+}
+
+func (p *parser) word(w string) error {
+	if !strings.HasPrefix(p.all[p.at:], w) {
+		return p.fail("not a value")
+	}
+	p.at += len(w)
+	return nil
+}
+
+func (p *parser) string(v reflect.Value) error {
+	start := p.at
+	s, err := p.text()
+	if err != nil || !v.IsValid() {
+		return err
+	}
+	if v.Kind() != reflect.String {
+		p.misfit(start, v)
+		return nil
+	}
+	v.SetString(s)
+	return nil
+}
+
+func (p *parser) number(v reflect.Value) error {
+	start := p.at
+	for p.at < len(p.data) && strings.IndexByte("+-.0123456789eE", p.data[p.at]) >= 0 {
+		p.at++
+	}
+	text := p.all[start:p.at]
+	if !json.Valid(p.data[start:p.at]) {
+		p.at = start
+		return p.fail("not a number")
+	}
+	if !v.IsValid() {
+		return nil
+	}
+	fits := false
+	switch v.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if fits = err == nil && !v.OverflowInt(n); fits {
+			v.SetInt(n)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(text, 10, 64)
+		if fits = err == nil && !v.OverflowUint(n); fits {
+			v.SetUint(n)
+		}
+	}
+	if !fits {
+		p.misfit(start, v)
+	}
+	return nil
+}
+
+func (p *parser) object(v reflect.Value, depth int) error {
+	var own fields
+	var seen keys
+	isMap := false
+	switch {
+	case !v.IsValid():
+	case v.Kind() == reflect.Struct:
+		own = p.fieldsOf(v.Type())
+	case v.Kind() == reflect.Map:
+		isMap = true
+		v.Set(reflect.MakeMap(v.Type()))
+	default:
+		p.misfit(p.at, v)
+	}
 	p.at++ // {
-	var members []member
-	fields := p.fieldsOf(t)
-	seen := map[string]bool{}
-	for p.space(); !p.take('}'); p.space() {
-		if len(members) > 0 {
+	for first := true; ; first = false {
+		p.space()
+		if p.take('}') {
+			return nil
+		}
+		if !first {
 			if !p.take(',') {
-				return nil, p.fail("a comma or } is missing")
+				return p.fail("a comma or } is missing")
 			}
 			p.space()
 		}
 		start := p.at
 		key, err := p.text()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		m := member{key: key, rawKey: p.data[start:p.at:p.at]}
-		if seen[key] {
+		if seen.has(key) {
 			p.at = start
-			return nil, p.fail(fmt.Sprintf("the key %q stands twice in one object", key))
+			return p.fail(fmt.Sprintf("the key %q stands twice in one object", key))
 		}
-		seen[key] = true
-		field, known := fields.exact[key]
-		if !known {
+		i := own.find(key)
+		if i < 0 {
 			// encoding/json would fill the field from this key as well, and the last one wins.
-			if other := fields.folded(key); other != "" {
+			if other := own.folded(key); other != "" {
 				p.at = start
-				return nil, p.fail(fmt.Sprintf("the key %q differs from %q only by case", key, other))
+				return p.fail(fmt.Sprintf("the key %q differs from %q only by case", key, other))
 			}
-			field = fields.others
 		}
 		p.space()
 		if !p.take(':') {
-			return nil, p.fail("a colon is missing")
+			return p.fail("a colon is missing")
 		}
 		p.space()
 		p.path = append(p.path, step{key: key})
-		if !known && fields.exact != nil {
+		switch {
+		case i >= 0:
+			err = p.value(v.FieldByIndex(own[i].index), depth+1)
+		case isMap:
+			element := reflect.New(v.Type().Elem()).Elem()
+			err = p.value(element, depth+1)
+			v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), element)
+		case own != nil && p.lenient:
+			err = p.skip()
+		case own != nil:
 			pointer := p.pointer()
 			p.unknown = append(p.unknown, pointer)
 			if p.unknownText += len(pointer); len(p.unknown) > maxUnknown || p.unknownText > maxUnknownText {
 				p.at = start
-				return nil, p.fail(fmt.Sprintf("more than %d fields, or %d KiB of their names, that the specification does not have", maxUnknown, maxUnknownText>>10))
+				return p.fail(fmt.Sprintf("more than %d fields, or %d KiB of their names, that the specification does not have", maxUnknown, maxUnknownText>>10))
 			}
+			fallthrough
+		default:
+			err = p.value(reflect.Value{}, depth+1)
 		}
-		if m.value, err = p.value(field, depth+1); err != nil {
-			return nil, err
+		if err != nil {
+			return err
 		}
 		p.path = p.path[:len(p.path)-1]
-		members = append(members, m)
 	}
-	return members, nil
 }
 
-func (p *parser) list(t reflect.Type, depth int) ([]*node, error) {
-	p.at++ // [
-	var elem reflect.Type
-	if t != nil && t.Kind() == reflect.Slice {
-		elem = t.Elem()
+func (p *parser) list(v reflect.Value, depth int) error {
+	switch {
+	case !v.IsValid():
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	default:
+		p.misfit(p.at, v)
+		v = reflect.Value{}
 	}
-	var items []*node
-	for p.space(); !p.take(']'); p.space() {
-		if len(items) > 0 {
+	p.at++ // [
+	for n := 0; ; n++ {
+		p.space()
+		if p.take(']') {
+			return nil
+		}
+		if n > 0 {
 			if !p.take(',') {
-				return nil, p.fail("a comma or ] is missing")
+				return p.fail("a comma or ] is missing")
 			}
 			p.space()
 		}
-		p.path = append(p.path, step{index: len(items), list: true})
-		n, err := p.value(elem, depth+1)
-		if err != nil {
-			return nil, err
+		var item reflect.Value
+		if v.IsValid() {
+			v.Grow(1)
+			v.SetLen(n + 1)
+			item = v.Index(n)
+		}
+		p.path = append(p.path, step{index: n, list: true})
+		if err := p.value(item, depth+1); err != nil {
+			return err
 		}
 		p.path = p.path[:len(p.path)-1]
-		items = append(items, n)
 	}
-	return items, nil
+}
+
+// skip passes over one value of a document that is not judged. It looks for the end only.
+func (p *parser) skip() error {
+	for depth := 0; p.at < len(p.data); {
+		c := p.data[p.at]
+		if depth == 0 && strings.IndexByte("}],:", c) >= 0 {
+			return p.fail("not a value")
+		}
+		switch c {
+		case '"':
+			if err := p.skipString(); err != nil {
+				return err
+			}
+		case '{', '[':
+			depth++
+			p.at++
+			continue
+		case '}', ']':
+			depth--
+			p.at++
+		case ',', ':', ' ', '\t', '\r', '\n':
+			p.at++
+			continue
+		default:
+			for p.at < len(p.data) && strings.IndexByte(",:{}[]\" \t\r\n", p.data[p.at]) < 0 {
+				p.at++
+			}
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+	return p.fail("it ends within a value")
+}
+
+func (p *parser) skipString() error {
+	for p.at++; p.at < len(p.data); p.at++ {
+		switch p.data[p.at] {
+		case '"':
+			p.at++
+			return nil
+		case '\\':
+			p.at++
+		}
+	}
+	return p.fail("it ends within a string")
 }
 
 // text reads a string (RFC 8259, section 7) and returns what it means.
@@ -266,10 +490,10 @@ func (p *parser) text() (string, error) {
 	for p.at < len(p.data) {
 		switch c := p.data[p.at]; {
 		case c == '"':
-			raw := p.data[start:p.at]
+			raw := p.all[start:p.at]
 			p.at++
 			if !escaped {
-				return string(raw), nil
+				return raw, nil
 			}
 			var s string
 			if err := json.Unmarshal(p.data[start-1:p.at], &s); err != nil {
@@ -342,39 +566,46 @@ func (p *parser) hex() (rune, bool) {
 	return r, true
 }
 
-func (p *parser) number() error {
-	start := p.at
-	for p.at < len(p.data) && strings.IndexByte("+-.0123456789eE", p.data[p.at]) >= 0 {
-		p.at++
-	}
-	if !json.Valid(p.data[start:p.at]) {
-		p.at = start
-		return p.fail("not a number")
-	}
-	return nil
+// keys are those of one object. Most have few.
+type keys struct {
+	few  []string
+	many map[string]bool
 }
 
-func (p *parser) word() error {
-	for _, w := range []string{"true", "false", "null"} {
-		if bytes.HasPrefix(p.data[p.at:], []byte(w)) {
-			p.at += len(w)
-			return nil
+// has says whether the key was there before, and takes it in.
+func (k *keys) has(key string) bool {
+	const few = 16
+	switch {
+	case k.many != nil:
+		if k.many[key] {
+			return true
+		}
+		k.many[key] = true
+		return false
+	case slices.Contains(k.few, key):
+		return true
+	}
+	if k.few = append(k.few, key); len(k.few) > few {
+		k.many = make(map[string]bool, 4*few)
+		for _, f := range k.few {
+			k.many[f] = true
 		}
 	}
-	return p.fail("not a value")
+	return false
 }
 
-// fields are the keys that an object of some type has.
-type fields struct {
-	exact map[string]reflect.Type
-	// others is the type of the values under any other key: a map's, or unknown.
-	others reflect.Type
+// fields are the keys that a struct has. A struct has one at least, so that nil stands for what is none.
+type fields []field
+
+type field struct {
+	name string
+	// index leads to it, through structs that are embedded.
+	index []int
+	// omit is the option omitempty or omitzero, or none.
+	omit string
 }
 
 func (p *parser) fieldsOf(t reflect.Type) fields {
-	if t == nil {
-		return fields{}
-	}
 	f, ok := p.known[t]
 	if !ok {
 		f = fieldsOf(t)
@@ -383,41 +614,37 @@ func (p *parser) fieldsOf(t reflect.Type) fields {
 	return f
 }
 
+// fieldsOf has the fields of a struct, and those of structs embedded in it, as encoding/json does.
 func fieldsOf(t reflect.Type) fields {
-	switch {
-	case t.Kind() == reflect.Map:
-		return fields{others: t.Elem()}
-	case t.Kind() != reflect.Struct:
-		return fields{}
-	}
-	f := fields{exact: make(map[string]reflect.Type, t.NumField())}
-	f.add(t)
-	return f
-}
-
-// add takes in the fields of a struct, and those of structs embedded in it, as encoding/json does.
-func (f fields) add(t reflect.Type) {
+	all := make(fields, 0, t.NumField())
 	for i := range t.NumField() {
-		field := t.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-":
 		case name != "":
-			f.exact[name] = field.Type
-		case field.Anonymous && field.Type.Kind() == reflect.Struct:
-			f.add(field.Type)
+			all = append(all, field{name, f.Index, options})
+		case f.Anonymous && f.Type.Kind() == reflect.Struct:
+			for _, inner := range fieldsOf(f.Type) {
+				all = append(all, field{inner.name, append(f.Index[:1:1], inner.index...), inner.omit})
+			}
 		default:
-			f.exact[field.Name] = field.Type
+			all = append(all, field{f.Name, f.Index, ""})
 		}
 	}
+	return all
+}
+
+func (f fields) find(key string) int {
+	return slices.IndexFunc(f, func(one field) bool { return one.name == key })
 }
 
 // folded is the field that encoding/json would take the key for: it compares with Unicode's simple folding, as EqualFold
 // does (K is also U+212A, the Kelvin sign).
 func (f fields) folded(key string) string {
-	for name := range f.exact {
-		if strings.EqualFold(name, key) {
-			return name
+	for _, one := range f {
+		if strings.EqualFold(one.name, key) {
+			return one.name
 		}
 	}
 	return ""

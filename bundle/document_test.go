@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -151,11 +152,17 @@ func FuzzParseDocument(f *testing.F) {
 		}
 		var all, known, first *specs.Spec
 		errAll := d.Decode(&all)
-		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); (err == nil) != (errAll == nil) || !reflect.DeepEqual(all, first) {
-			t.Fatalf("the delegate reads another configuration: %q", text)
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); (err == nil) != (errAll == nil) {
+			t.Fatalf("the delegate's decoder says %v, ours %v: %q", err, errAll, text)
 		}
 		if errAll != nil {
 			return
+		}
+		if !reflect.DeepEqual(all, first) {
+			t.Fatalf("the delegate reads another configuration: %q", text)
+		}
+		if all == nil || all.Windows == nil || all.Windows.CredentialSpec == nil { // what may be anything may be a float
+			sameAsStandard(t, all)
 		}
 		var tree any
 		dec := json.NewDecoder(bytes.NewReader(text))
@@ -186,8 +193,8 @@ func onlyFields(v any, t reflect.Type) any {
 			case reflect.Map:
 				kept[key] = onlyFields(value, t.Elem())
 			case reflect.Struct:
-				if field, ok := fieldsOf(t).exact[key]; ok {
-					kept[key] = onlyFields(value, field)
+				if fields := fieldsOf(t); fields.find(key) >= 0 {
+					kept[key] = onlyFields(value, t.FieldByIndex(fields[fields.find(key)].index).Type)
 				}
 			}
 		}
@@ -224,6 +231,120 @@ func TestUnknown(t *testing.T) {
 		}
 		if got := strings.Join(d.Unknown(), " "); got != want {
 			t.Errorf("%s\n got  %s\n want %s", text, got, want)
+		}
+	}
+}
+
+// everyType visits the types of configurations and records.
+func everyType(t *testing.T, visit func(path string, typ reflect.Type)) {
+	seen := map[reflect.Type]bool{}
+	var walk func(path string, typ reflect.Type)
+	walk = func(path string, typ reflect.Type) {
+		if seen[typ] {
+			return
+		}
+		seen[typ] = true
+		visit(path, typ)
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			walk(path, typ.Elem())
+		case reflect.Struct:
+			names := map[string]bool{}
+			for _, f := range fieldsOf(typ) {
+				if names[f.name] {
+					t.Errorf("%s: %s has the key %s twice", path, typ, f.name)
+				}
+				names[f.name] = true
+				field := typ.FieldByIndex(f.index)
+				if _, options, _ := strings.Cut(field.Tag.Get("json"), ","); options != "" && options != "omitempty" && options != "omitzero" || !field.IsExported() {
+					t.Errorf("%s: %s.%s has a meaning of its own", path, typ, field.Name)
+				}
+				walk(path+"/"+f.name, field.Type)
+			}
+		}
+	}
+	walk("", reflect.TypeFor[specs.Spec]())
+	walk("", reflect.TypeFor[Record]())
+}
+
+// TestDecodeKnowsTheTypes: the decoder has no word for what encoding/json has besides: floats, arrays, base64, and types or tags that
+// decode in a way of their own.
+func TestDecodeKnowsTheTypes(t *testing.T) {
+	own := []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
+	everyType(t, func(path string, typ reflect.Type) {
+		for _, o := range own {
+			if typ.Implements(o) || reflect.PointerTo(typ).Implements(o) {
+				t.Errorf("%s: %s decodes itself", path, typ)
+			}
+		}
+		switch typ.Kind() {
+		case reflect.Slice:
+			if typ.Elem().Kind() == reflect.Uint8 {
+				t.Errorf("%s: %s is base64", path, typ)
+			}
+		case reflect.Map:
+			if typ.Key().Kind() != reflect.String {
+				t.Errorf("%s: a map by %s", path, typ.Key())
+			}
+		case reflect.Pointer, reflect.Struct, reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		case reflect.Interface:
+			if typ != reflect.TypeFor[any]() {
+				t.Errorf("%s: %s", path, typ)
+			}
+		default:
+			t.Errorf("%s: %s", path, typ)
+		}
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{`{"process":{"cwd":1}}`, "line 1, column 19: /process/cwd: wanted a string, found the number 1"},
+		{`{"process":{"args":["a",["b"]]}}`, "/process/args/1: wanted a string"},
+		{`{"process":[{"cwd":1,"Cwd":2}]}`, "/process: wanted an object"},
+		{`{"annotations":[]}`, "/annotations: wanted an object"},
+		{`{"mounts":{"x":1}}`, "/mounts: wanted a list"},
+		{`{"process":{"terminal":"true"}}`, "/process/terminal: wanted true or false"},
+		{`{"process":{"user":{"uid":-1}}}`, "/process/user/uid: wanted a number of the type uint32, found the number -1"},
+		{`{"process":{"user":{"uid":4294967296}}}`, "/process/user/uid: wanted a number of the type uint32"},
+		{`{"process":{"oomScoreAdj":1.0}}`, "/process/oomScoreAdj: wanted a number of the type int"},
+		{`{"process":{"user":{"uid":true}},"mounts":1}`, "/process/user/uid: wanted a number of the type uint32"},
+		{`[]`, "column 1: wanted an object, found a list"},
+	} {
+		d, err := parseSpec(tt.text)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		var s *specs.Spec
+		if err := d.Decode(&s); err == nil || !strings.Contains(err.Error(), tt.want) || s != nil {
+			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
+func TestParseState(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{` {"id":"x","init_process_pid":7,"x":[{"a":"]}\\","b":[1,{}]},null,-1.5e3],"init_process_start":8,"config":{"rootfs":{},"labels":["a=b","bundle=/b"]},"y":"\""} `, ""},
+		{`{"config":{"labels":["bundle=/b"],"labels":["bundle=/c"]}}`, `the key "labels" stands twice`},
+		{`{"config":{"labels":["bundle=/b"],"Labels":["bundle=/c"]}}`, "only by case"},
+		{`{"config":{"labels":["bundle=/b"]},"init_process_pid":"1"}`, "/init_process_pid: wanted a number"},
+		{`{"config":{"labels":["bundle=/b"]}}{}`, "something follows"},
+		{`{"config":{"labels":["bundle=/b"]},"x":{"a":[1`, "ends within a value"},
+		{`{"config":{"labels":["bundle=/b"]},"x":"\"`, "ends within a string"},
+		{`{"config":{"labels":["bundle=/b"]},"x":}`, "not a value"},
+		{`{"config":{"labels":["bundle=/b","bundle=/c"]}}`, "more than one label"},
+		{`{"config":{"labels":["bundle=b"]}}`, "not an absolute path"},
+		{`null`, "no label"},
+		{``, "ends where a value should be"},
+	} {
+		bundle, init, err := parseState([]byte(tt.text))
+		switch {
+		case tt.want == "" && (err != nil || bundle != "/b" || init != Init{7, 8}):
+			t.Errorf("%s: %q, %v, %v", tt.text, bundle, init, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
 		}
 	}
 }

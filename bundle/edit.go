@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -89,7 +88,7 @@ func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
 		}
 		return c, nil
 	case i < 0:
-		rawKey, err := json.Marshal(parts[0])
+		rawKey, err := Encode(parts[0])
 		if err != nil {
 			return nil, err
 		}
@@ -142,32 +141,79 @@ func (n *node) editedList(part string, rest []string, e enforce.Edit) (*node, er
 	return c, nil
 }
 
-// valueNode is a new value. Characters that only matter in HTML are left as they are.
+// valueNode is a new value.
 func valueNode(v any) (*node, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	text, err := Encode(v)
+	if err != nil {
 		return nil, fmt.Errorf("the new value: %w", err)
 	}
-	return &node{kind: unparsed, raw: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+	return &node{kind: unparsed, raw: text}, nil
 }
 
-// unparsed is the kind of a new value that no edit has gone into yet. Few are gone into, and a seccomp profile is long.
+// unparsed is the kind of a node that nobody has gone into yet. Few are gone into, and a seccomp profile is long.
 const unparsed = '?'
 
-// parsed is the node, taken apart if need be.
+// node is one value of a document: its text, and what it consists of.
+type node struct {
+	kind byte // '{' object, '[' list, 'v' anything else, or unparsed
+	// raw is the value's text. Nil once an edit has changed something below: then the parts are what counts.
+	raw     []byte
+	members []member
+	items   []*node
+}
+
+type member struct {
+	key    string // decoded
+	rawKey []byte // as it stands, with quotes
+	value  *node
+}
+
+// parsed is the node, taken apart one level deep if it was not yet. Its text is JSON: it was read strictly, or written by
+// valueNode.
 func (n *node) parsed() *node {
 	if n.kind != unparsed {
 		return n
 	}
-	p := parser{data: n.raw}
-	v, err := p.value(nil, 0)
-	if err != nil {
-		// What encoding/json wrote is JSON. If not, it has no parts, and an edit of one fails.
-		return &node{kind: 'v', raw: n.raw}
+	p := newParser(n.raw)
+	n.kind = 'v'
+	switch {
+	case p.take('{'):
+		n.kind = '{'
+		for p.space(); !p.take('}') && p.at < len(p.data); p.space() {
+			p.take(',')
+			p.space()
+			start := p.at
+			key, err := p.text()
+			m := member{key: key, rawKey: p.data[start:p.at:p.at]}
+			p.space()
+			p.take(':')
+			if m.value = p.part(); err != nil || m.value == nil {
+				return &node{kind: 'v', raw: n.raw}
+			}
+			n.members = append(n.members, m)
+		}
+	case p.take('['):
+		n.kind = '['
+		for p.space(); !p.take(']') && p.at < len(p.data); p.space() {
+			p.take(',')
+			item := p.part()
+			if item == nil {
+				return &node{kind: 'v', raw: n.raw}
+			}
+			n.items = append(n.items, item)
+		}
 	}
-	return v
+	return n
+}
+
+// part is the next value, not taken apart. Nil: there is none.
+func (p *parser) part() *node {
+	p.space()
+	start := p.at
+	if p.skip() != nil {
+		return nil
+	}
+	return &node{kind: unparsed, raw: p.data[start:p.at:p.at]}
 }
 
 func (n *node) find(key string) int {

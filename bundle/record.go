@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,7 +68,7 @@ type Policy struct {
 
 func (r Record) encode() ([]byte, error) {
 	r.Version = recordVersion
-	text, err := json.Marshal(r)
+	text, err := Encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", recordName, err)
 	}

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -76,8 +75,18 @@ func parseState(state []byte) (bundle string, init Init, err error) {
 			Labels []string `json:"labels"`
 		} `json:"config"`
 	}
-	if err := json.Unmarshal(state, &s); err != nil {
+	// All else in it is long, and the delegate's own business.
+	p := newParser(state)
+	p.lenient = true
+	p.space()
+	if err := p.value(reflect.ValueOf(&s).Elem(), 0); err != nil {
 		return "", Init{}, err
+	}
+	if p.space(); p.wrong == nil && p.at < len(state) {
+		p.wrong = p.fail("something follows the first value")
+	}
+	if p.wrong != nil {
+		return "", Init{}, p.wrong
 	}
 	bundle, err = bundleLabel(s.Config.Labels)
 	return bundle, Init{s.PID, s.Start}, err

@@ -569,7 +569,13 @@ func condition(a specs.LinuxSeccompArg, v uint64) bool {
 
 // lossless: what nobody knows is still there, byte for byte.
 func lossless(a, b *bundle.Document) error {
-	if was, is := a.Member("x-unknown"), b.Member("x-unknown"); !bytes.Equal(was, is) {
+	text := func(d *bundle.Document) []byte {
+		if m := d.Member("x-unknown"); m != nil {
+			return m.Bytes()
+		}
+		return nil
+	}
+	if was, is := text(a), text(b); !bytes.Equal(was, is) {
 		return fmt.Errorf("x-unknown was %s and is %s", was, is)
 	}
 	return nil

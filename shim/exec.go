@@ -52,14 +52,9 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 
 // holdExec decides about an exec. It gives the process to hand over, or none if it is to be what was asked.
 func holdExec(inv Invocation, c container, now time.Time, e *entry) ([]byte, error) {
-	raw := c.config.Member("process")
 	container := c.config.Spec.Process
 	if container == nil {
 		return nil, fmt.Errorf("container %q has no process in its config.json to hold this one to", inv.ID)
-	}
-	own, err := bundle.ParseDocument(raw, reflect.TypeFor[specs.Process]())
-	if err != nil {
-		return nil, fmt.Errorf("the container's process: %w", err)
 	}
 	asked, err := askedProcess(inv, container)
 	if err != nil {
@@ -77,7 +72,7 @@ func holdExec(inv Invocation, c container, now time.Time, e *entry) ([]byte, err
 	case !d.Held:
 		return nil, nil
 	}
-	held, _, err := own.Apply(d.Edits)
+	held, _, err := c.config.Member("process").Apply(d.Edits)
 	if err != nil {
 		return nil, fmt.Errorf("holding the process to the container: %w", err)
 	}

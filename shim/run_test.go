@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"runclamp/integration/demo/fixture"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -36,12 +34,18 @@ var workshop = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	workshopDir = dir
-	if err := fixture.Build(filepath.Join(dir, "runclamp"), "runclamp/cmd/runclamp",
-		"-ldflags", "-X main.confDir="+filepath.Join(dir, "lab", "conf")+" -X main.runDir="+filepath.Join(dir, "lab", "run")); err != nil {
-		return dir, err
-	}
-	if err := fixture.BuildDelegate(filepath.Join(dir, "delegate"), "testdata/delegate/main.go"); err != nil {
-		return dir, err
+	for out, args := range map[string][]string{
+		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf") + " -X main.runDir=" + filepath.Join(dir, "lab", "run"), "runclamp/cmd/runclamp"},
+		"delegate": {"."},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out == "delegate" {
+			cmd.Dir = "testdata/delegate"
+		}
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return dir, fmt.Errorf("go build: %w: %s", err, text)
+		}
 	}
 	// The same as if it were crun: no build information of Go's, and what crun alone has in it (testdata/delegate).
 	program, err := os.ReadFile(filepath.Join(dir, "delegate"))
@@ -344,7 +348,7 @@ func TestExec(t *testing.T) {
 	l.mustRefuse(t, "/dev/null is not a regular file: write the process to one", "exec", "-p", "/dev/null", "c1")
 	l.mustRefuse(t, `--preserve-fds is "-1"`, "exec", "--preserve-fds", "-1", "c1", "id")
 	for text, want := range map[string]string{
-		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "cannot unmarshal",
+		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "wanted an object, found a list",
 		fmt.Sprintf(`{"args":["%s"]}`, strings.Repeat("x", maxProcess)): "larger than 4 MiB",
 	} {
 		l.write(t, asked, text)

@@ -71,7 +71,9 @@ func proofOf(c container, now time.Time) (found, mounted []enforce.Finding) {
 	if c.init.PID <= 0 {
 		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}, nil
 	}
-	facts, err := proof.Read(proof.ThisHost(), proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
+	host := proof.ThisHost()
+	host.FilterLast = c.crun
+	facts, err := proof.Read(host, proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
 	if err != nil {
 		return []enforce.Finding{proof.NotRead("", err)}, nil
 	}
@@ -105,6 +107,8 @@ type container struct {
 	record *bundle.Record
 	// init is its first process.
 	init bundle.Init
+	// crun made it.
+	crun bool
 }
 
 // workload is who it was found to be when it was made.
@@ -124,7 +128,7 @@ func findContainer(inv Invocation) (c container, err error) {
 		return container{}, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	c.init = init
+	c.init, c.crun = init, inv.dialect.Name == Crun().Name
 	if c.config, err = b.ReadConfig(); err != nil {
 		return container{}, err
 	}

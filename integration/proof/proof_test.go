@@ -24,6 +24,7 @@ import (
 // lab is runclamp with the loosener as its delegate, in a folder that only root can write.
 type lab struct {
 	dir      string
+	conf     string
 	runclamp fixture.Runtime
 	bundle   string
 	asked    []byte
@@ -57,15 +58,8 @@ func newLab(t *testing.T, runc string) *lab {
 			t.Error(err)
 		}
 	})
-	conf := filepath.Join(dir, "conf")
-	if err := errors.Join(
-		fixture.Build(filepath.Join(dir, "runclamp"), "runclamp/cmd/runclamp", "-ldflags", "-X main.confDir="+conf+" -X main.runDir="+filepath.Join(dir, "run")),
-		fixture.Build(filepath.Join(dir, "probe"), "runclamp/integration/demo/probe"),
-		fixture.BuildDelegate(filepath.Join(dir, "delegate"), "loosener/main.go"),
-	); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Mkdir(conf, 0o755), os.Symlink(filepath.Join(dir, "delegate"), filepath.Join(conf, "delegate")), os.Symlink(runc, filepath.Join(dir, "runc"))); err != nil {
+	l.conf = programs(t, dir)
+	if err := errors.Join(os.Symlink(filepath.Join(dir, "delegate"), filepath.Join(l.conf, "delegate")), os.Symlink(runc, filepath.Join(dir, "runc"))); err != nil {
 		t.Fatal(err)
 	}
 	l.policy(t, "")
@@ -100,6 +94,43 @@ func newLab(t *testing.T, runc string) *lab {
 	}
 	l.remove(t)
 	return l
+}
+
+// programs puts runclamp, the loosener and the probe into a folder, and gives runclamp's configuration folder, which is new. They
+// are built for it, or are those of RUNCLAMP_TEST_PROGRAMS, as in the guest (make e2e-guest), which has no Go.
+func programs(t *testing.T, dir string) (conf string) {
+	t.Helper()
+	built := os.Getenv("RUNCLAMP_TEST_PROGRAMS")
+	if built != "" {
+		conf = "/etc/runclamp"
+	} else {
+		conf = filepath.Join(dir, "conf")
+	}
+	if err := os.Mkdir(conf, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(conf); err != nil {
+			t.Error(err)
+		}
+	})
+	for out, args := range map[string][]string{
+		"runclamp": {"-ldflags", "-X main.confDir=" + conf + " -X main.runDir=" + filepath.Join(dir, "run"), "runclamp/cmd/runclamp"},
+		"delegate": {"."}, "probe": {"runclamp/integration/demo/probe"},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out == "delegate" {
+			cmd.Dir = "loosener"
+		}
+		if built != "" {
+			cmd = exec.Command("cp", filepath.Join(built, out), dir)
+		}
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", cmd, err, text)
+		}
+	}
+	return conf
 }
 
 func mkdir(t *testing.T, parts ...string) string {
@@ -142,7 +173,7 @@ func to[T any](v T) *T { return &v }
 func (l *lab) policy(t *testing.T, text string) {
 	t.Helper()
 	text = "apiVersion: runclamp/v1\naudit: {log: " + l.log() + "}\ncontrols: {capabilities: {allow: [NET_BIND_SERVICE]}}\n" + text
-	if err := os.WriteFile(filepath.Join(l.dir, "conf", "policy.yaml"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(l.conf, "policy.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
