@@ -63,7 +63,7 @@ e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2
 	integration/guest/setup.sh $(GUEST)/image
 	rm -rf $(GUEST)/programs
 	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe
-	$(call build) -o $(GUEST)/programs/delegate ./integration/proof/loosener
+	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -- -test.v -test.run '$(RUN)' </dev/null

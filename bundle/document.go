@@ -537,6 +537,10 @@ func (p *parser) escape() error {
 	if !ok {
 		return p.fail("an escape without four hexadecimal digits")
 	}
+	if r == 0 {
+		// Where C reads it the string ends, and crun is C: "/proc\u0000x" would be /proc.
+		return p.fail("a string with the character U+0000")
+	}
 	if r < 0xd800 || r > 0xdfff {
 		return nil
 	}

@@ -28,11 +28,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 	e := r.newEntry(inv)
 	c, err := findContainer(inv)
 	r.judgedBy(c.record, &e)
-	d, delegateErr := r.delegate()
-	if delegateErr != nil {
-		return delegateErr
-	}
-	e.Delegate = d.path
+	e.Delegate = r.to.path
 	var held []byte
 	if err == nil {
 		held, err = holdExec(inv, c, r.Now(), &e)
@@ -41,7 +37,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 		return err
 	}
 	if held == nil || e.Mode == policy.ModeAudit {
-		return d.exec(inv.Argv(), r.Env)
+		return r.to.exec(inv.Argv(), r.Env)
 	}
 	lowest, err := r.firstFreeDescriptor(inv)
 	if err != nil {
@@ -51,7 +47,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 	if err != nil {
 		return err
 	}
-	return d.exec(execArgv(inv, path), r.Env)
+	return r.to.exec(execArgv(inv, path), r.Env)
 }
 
 // holdExec decides about an exec. It gives the process to hand over, or none if it is to be what was asked.
