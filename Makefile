@@ -105,8 +105,8 @@ uninstall: ## remove the two programs; containers that were made with runclamp c
 clean: ## remove what was built
 	rm -rf bin
 
-setup: ## as root, install what building runc with seccomp needs
-	integration/setup.sh gcc libseccomp-dev pkg-config
+setup: ## as root, install what building runc with seccomp needs, and crun
+	integration/setup.sh gcc libseccomp-dev pkg-config crun
 
 # runc is built with its own module versions, and with seccomp, which needs C.
 $(TOOLS)/runc: setup

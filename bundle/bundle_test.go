@@ -326,6 +326,45 @@ func TestOfContainer(t *testing.T) {
 	}
 }
 
+func TestOfCrunContainer(t *testing.T) {
+	root := t.TempDir()
+	b := newBundle(t, plain)
+	for _, tt := range []struct{ name, status, want string }{
+		{"good", `{"pid":7,"process-start-time":42,"cgroup-path":"","bundle":"` + b.Path + `","rootfs":"/r"}`, ""},
+		{"two", `{"bundle":"/evil","bundle":"` + b.Path + `"}`, `the key "bundle" stands twice`},
+		{"another case", `{"bundle":"` + b.Path + `","Bundle":"/evil"}`, "only by case"},
+		{"cut off", `{"bundle":"` + b.Path + `\u0000x"}`, "a string with the character U+0000"},
+		{"none", `{"pid":7}`, `the bundle "" is not an absolute path`},
+		{"relative", `{"bundle":"x"}`, "not an absolute path"},
+		{"no number", `{"pid":"7","bundle":"` + b.Path + `"}`, "wanted a number"},
+		{"not JSON", `{`, "line 1, column 2"},
+		{"gone", `{"bundle":"` + b.Path + `/gone"}`, "no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(root, tt.name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "status"), []byte(tt.status), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, init, err := OfCrunContainer(root, tt.name)
+			if err == nil {
+				defer got.Close()
+			}
+			switch {
+			case tt.want == "" && (err != nil || got.Path != b.Path || init != Init{PID: 7, Start: 42}):
+				t.Errorf("got %v, %v", got, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, _, err := OfCrunContainer(root, "nobody"); !errors.Is(err, ErrNoContainer) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFacts(t *testing.T) {
 	b := newBundle(t, plain)
 	rootfs := filepath.Join(b.Path, "rootfs")

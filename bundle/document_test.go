@@ -36,6 +36,8 @@ func TestParseDocumentRefuses(t *testing.T) {
 		{"in a list", "{\"mounts\":[{\"destination\":\"/\",\n \"Destination\":\"/x\"}]}", `line 2, column 2: the key "Destination"`},
 		{"embedded struct", `{"linux":{"resources":{"blockIO":{"weightDevice":[{"Major":1}]}}}}`, `differs from "major"`},
 		{"in a map of structs", `{"linux":{"timeOffsets":{"boottime":{"SECS":1}}}}`, `differs from "secs"`},
+		{"a NUL", `{"hostname":"a\u0000b"}`, "line 1, column 21: a string with the character U+0000"},
+		{"a NUL in a key", `{"annotations":{"a\u0000":"b"}}`, "a string with the character U+0000"},
 		{"half a pair", `{"hostname":"\ud800"}`, "half a surrogate pair"},
 		{"low half first", `{"hostname":"\udc00\ud800"}`, "half a surrogate pair"},
 		{"control character", "{\"hostname\":\"a\nb\"}", "control character"},

@@ -14,7 +14,7 @@ func Crun() Dialect {
 		global: []flag{
 			{name: "debug"}, {name: "log", value: true}, {name: "log-format", value: true}, {name: "root", value: true},
 			{name: "systemd-cgroup"}, {name: "cgroup-manager", value: true}, {name: "rootless", value: true},
-			{name: "log-level", value: true}, // since 1.9
+			{name: "log-level", value: true}, // not in 1.8.1
 		},
 		verbs: []string{
 			"checkpoint", "create", "delete", "exec", "features", "kill", "list", "pause", "ps", "restore", "resume", "run", "spec",
