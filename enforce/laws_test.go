@@ -15,6 +15,7 @@ import (
 
 	"runclamp/bundle"
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 	"runclamp/enforce/seccomp"
 
@@ -161,6 +162,11 @@ func (g generator) input(t testing.TB) enforce.Input {
 	in.Facts.OOMScoreAdj = pick(g, 0, 0, -998, 100)
 	in.Facts.HardLimits = pick(g, nil, map[string]uint64{"RLIMIT_CORE": 1<<64 - 1, "RLIMIT_NOFILE": 512})
 	c.AppArmor.IfUnavailable = pick(g, policy.SkipUnavailable, policy.RejectUnavailable)
+	if in.Facts.AppArmor.Enabled && g.IntN(2) == 0 {
+		in.Facts.AppArmor = enforce.AppArmor{Enabled: true, Permissive: pick(g, "", "", "complain"), Own: apparmor.Profile{Name: "site", Text: pick(g, "", "text")}}
+		c.AppArmor.Profile = pick(g, "runclamp-default", "site")
+		c.AppArmor.Allow.Network = some[policy.NetworkFamily](g, "inet")
+	}
 	return in
 }
 
@@ -186,7 +192,7 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 		t.Fatalf("deciding twice gives two decisions:\n%s", text)
 	}
 	if d.Verdict == enforce.Refused {
-		if d.Edits != nil || d.Spec != nil {
+		if d.Edits != nil || d.Spec != nil || d.Prepare != nil {
 			t.Fatalf("a refusal comes with edits:\n%s", text)
 		}
 		if len(d.Findings) == 0 {
@@ -216,13 +222,20 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 
 	// Sound and idempotent.
 	in.Spec = after
+	in.Facts.AppArmor.Loaded = maps.Clone(in.Facts.AppArmor.Loaded)
+	for _, p := range d.Prepare {
+		if in.Facts.AppArmor.Loaded == nil {
+			in.Facts.AppArmor.Loaded = map[string]bool{}
+		}
+		in.Facts.AppArmor.Loaded[p.Profile.Name] = true
+	}
 	second := enforce.Decide(in)
 	for _, f := range second.Findings {
 		if f.Action != policy.Audit {
 			t.Fatalf("not sound: the clamped configuration has the finding %s (%s)\n%s\n%s", f.Name(), f.Found, text, clamped)
 		}
 	}
-	if len(second.Edits) > 0 {
+	if len(second.Edits) > 0 || len(second.Prepare) > 0 {
 		t.Fatalf("not idempotent: %v\n%s", second.Edits, clamped)
 	}
 	if err := looser(before, after, in.Policy.TmpfsNamed); err != nil {

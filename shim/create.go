@@ -5,6 +5,7 @@ import (
 
 	"runclamp/bundle"
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 )
 
@@ -40,6 +41,9 @@ func (r Runtime) clamp(g Global, inv Invocation, path string, p PolicyFile, e *e
 		return r.conclude(g, *e, err)
 	}
 	j, err := Judge(Asked{Verb: inv.Verb, Beside: r.beside(inv), Root: inv.Root(), ID: inv.ID, Parent: bundle.ParentCommand}, b, c, p, r.Now())
+	if err == nil && p.Mode != policy.ModeAudit && len(j.Decision.Prepare) > 0 {
+		j.prepare(apparmor.ThisHost(r.RunDir))
+	}
 	if err == nil && j.Decision.Verdict == enforce.Refused {
 		err = refusedError(j.refusal())
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -71,6 +72,8 @@ func formatOf(is string) (format, bool) {
 		return format{"an absolute path", str, parseTmpfsPath}, true
 	case "file":
 		return format{"an absolute path", str, parseFile}, true
+	case "confinedPath":
+		return format{"an absolute path in the container", str, parseConfinedPath}, true
 	case "log":
 		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
 	case "seccompProfile":
@@ -441,6 +444,19 @@ func parseTmpfsPath(text string, _ time.Time) (any, error) {
 func parseFile(text string, _ time.Time) (any, error) {
 	if !path.IsAbs(text) || path.Clean(text) != text || text == "/" || strings.ContainsRune(text, 0) {
 		return nil, fmt.Errorf("wanted an absolute path without \"..\", \"//\" or a slash at its end, found %q", text)
+	}
+	return text, nil
+}
+
+// parseConfinedPath: a path means itself. AppArmor reads globs and variables in quotation marks too (apparmor.d(5)).
+func parseConfinedPath(text string, now time.Time) (any, error) {
+	if text != "/" {
+		if _, err := parseFile(text, now); err != nil {
+			return nil, err
+		}
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.ContainsAny(text, `*?[]{}()^"'\@,#<>`) {
+		return nil, fmt.Errorf(`%q: there are no patterns, and none of * ? [ ] { } ( ) ^ " ' \ @ , # < >; a folder stands for all that is below it`, text)
 	}
 	return text, nil
 }

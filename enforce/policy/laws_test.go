@@ -69,7 +69,7 @@ func (g generator) controls(tighten bool) string {
 	exec := []string{g.action()}
 	if !tighten {
 		nonRoot = append(nonRoot, "assign: {uid: 5, gid: 6}", "passwd: "+g.pick("true", "false"))
-		appArmor = append(appArmor, "profile: "+g.pick("a", "file:/b"))
+		appArmor = append(appArmor, "profile: "+g.pick("a", "file:/b"), "allow: "+g.pick("{}", "{read: [/a], network: [inet]}", "{execute: [/b c], write: [/]}"))
 		exec = append(exec, "user: container")
 	}
 	block("nonRoot", nonRoot...)

@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -273,9 +274,52 @@ type AppArmor struct {
 	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
 	// Profile is a shipped name, a name in the configuration folder's profiles/, or file:/absolute/path.
 	Profile string `json:"profile" is:"profile" doc:"a shipped profile, one in the configuration folder's profiles/, or file:/absolute/path"`
+	// Allow is not empty: the profile is made of it, whatever Profile says.
+	Allow AppArmorAllow `json:"allow" doc:"what one service may do; if anything is listed, the profile runclamp-allow is made of it and used instead"`
 	// IfUnavailable decides where the kernel has no AppArmor.
 	IfUnavailable IfUnavailable `json:"ifUnavailable" tighten:"order" doc:"where the kernel has no AppArmor: skip and record, or reject"`
 }
+
+// AppArmorAllow is what a service needs. Paths are the container's, without links; a folder stands for all that is below it.
+type AppArmorAllow struct {
+	Read    []string        `json:"read" is:"confinedPath" doc:"files and folders that it reads"`
+	Write   []string        `json:"write" is:"confinedPath" doc:"files and folders that it reads and writes"`
+	Execute []string        `json:"execute" is:"confinedPath" doc:"programs that it runs and libraries that it loads"`
+	Network []NetworkFamily `json:"network" doc:"families of socket(2) that it speaks"`
+}
+
+// Empty: nothing is listed.
+func (a AppArmorAllow) Empty() bool {
+	return len(a.Read)+len(a.Write)+len(a.Execute)+len(a.Network) == 0
+}
+
+// AppArmors are the settings of the control that a container may get: what holds for all, and what rules lay over it. Each once.
+func (f *File) AppArmors() ([]AppArmor, error) {
+	var all []AppArmor
+	add := func(c Controls) {
+		same := func(a AppArmor) bool { return reflect.DeepEqual(a, c.AppArmor) }
+		if c.AppArmor.Action != Off && !slices.ContainsFunc(all, same) {
+			all = append(all, c.AppArmor)
+		}
+	}
+	add(f.Base)
+	for _, r := range f.Rules {
+		c := f.Base
+		if err := r.Controls.lay(&c); err != nil {
+			return nil, err
+		}
+		add(c)
+	}
+	return all, nil
+}
+
+// NetworkFamily is a family of socket(2) that a service may list.
+type NetworkFamily string
+
+func (NetworkFamily) values() []string { return NetworkFamilies() }
+
+// NetworkFamilies are those that a service may list. The others lead to the host's hardware and to parts of the kernel that few use.
+func NetworkFamilies() []string { return []string{"inet", "inet6", "netlink", "unix"} }
 
 // IfUnavailable is what appArmor does where the kernel has no AppArmor.
 type IfUnavailable string

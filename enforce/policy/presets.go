@@ -25,8 +25,8 @@ func preset(name string) (Controls, error) {
 			Devices:         Devices{Action: "reject", Allow: []string{}},
 			Resources:       Resources{Action: "off", Pids: 512, Rlimits: Rlimits{"RLIMIT_CORE": 0x0}},
 			Sysctls:         Sysctls{Action: "reject", Allow: []string{}},
-			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", IfUnavailable: "skip"},
-			Seccomp:         Seccomp{Action: "fix", Profile: "any"},
+			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", Allow: AppArmorAllow{Read: []string{}, Write: []string{}, Execute: []string{}, Network: []NetworkFamily{}}, IfUnavailable: "skip"},
+			Seccomp:         Seccomp{Action: "fix", Profile: "any", Architectures: "native", Listeners: []string{}},
 			Exec:            Exec{Action: "fix", User: "container"},
 		}, nil
 	case "restricted":
@@ -47,8 +47,8 @@ func preset(name string) (Controls, error) {
 			Devices:         Devices{Action: "reject", Allow: []string{}},
 			Resources:       Resources{Action: "off", Pids: 512, Rlimits: Rlimits{"RLIMIT_CORE": 0x0}},
 			Sysctls:         Sysctls{Action: "reject", Allow: []string{}},
-			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", IfUnavailable: "skip"},
-			Seccomp:         Seccomp{Action: "fix", Profile: "default"},
+			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", Allow: AppArmorAllow{Read: []string{}, Write: []string{}, Execute: []string{}, Network: []NetworkFamily{}}, IfUnavailable: "skip"},
+			Seccomp:         Seccomp{Action: "fix", Profile: "default", Architectures: "native", Listeners: []string{}},
 			Exec:            Exec{Action: "fix", User: "container"},
 		}, nil
 	case "hardened":
@@ -69,8 +69,8 @@ func preset(name string) (Controls, error) {
 			Devices:         Devices{Action: "reject", Allow: []string{}},
 			Resources:       Resources{Action: "fix", Pids: 512, Rlimits: Rlimits{"RLIMIT_CORE": 0x0}},
 			Sysctls:         Sysctls{Action: "reject", Allow: []string{}},
-			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", IfUnavailable: "skip"},
-			Seccomp:         Seccomp{Action: "fix", Profile: "default"},
+			AppArmor:        AppArmor{Action: "fix", Profile: "runclamp-default", Allow: AppArmorAllow{Read: []string{}, Write: []string{}, Execute: []string{}, Network: []NetworkFamily{}}, IfUnavailable: "skip"},
+			Seccomp:         Seccomp{Action: "fix", Profile: "default", Architectures: "native", Listeners: []string{}},
 			Exec:            Exec{Action: "fix", User: "container"},
 		}, nil
 	}

@@ -211,6 +211,9 @@ func (h *holder) appArmor() {
 	switch {
 	case !a.Enabled:
 		h.found(AppArmor, "/process/apparmorProfile", "a kernel without AppArmor", "the profile "+p.ApparmorProfile)
+	case a.Permissive != "":
+		// Whether that may be was for the policy to say, at create.
+		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("AppArmor denies nothing (mode %s)", a.Permissive)})
 	case len(a.Loaded) == 0:
 		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("the kernel's list of profiles")})
 	case !a.Loaded[p.ApparmorProfile]:
