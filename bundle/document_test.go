@@ -195,8 +195,8 @@ func onlyFields(v any, t reflect.Type) any {
 			case reflect.Map:
 				kept[key] = onlyFields(value, t.Elem())
 			case reflect.Struct:
-				if fields := fieldsOf(t); fields.find(key) >= 0 {
-					kept[key] = onlyFields(value, t.FieldByIndex(fields[fields.find(key)].index).Type)
+				if field := fieldOf(t, key); field != nil {
+					kept[key] = onlyFields(value, field)
 				}
 			}
 		}
@@ -209,6 +209,20 @@ func onlyFields(v any, t reflect.Type) any {
 		}
 	}
 	return v
+}
+
+// fieldOf is the type of the field that a key names exactly, in a struct or in those embedded in it; nil if there is none.
+func fieldOf(t reflect.Type, key string) reflect.Type {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		if name == key && name != "-" && !f.Anonymous {
+			return f.Type
+		}
+	}
+	return nil
 }
 
 func unknownMembers(n int) string {
@@ -252,16 +266,22 @@ func everyType(t *testing.T, visit func(path string, typ reflect.Type)) {
 			walk(path, typ.Elem())
 		case reflect.Struct:
 			names := map[string]bool{}
-			for _, f := range fieldsOf(typ) {
-				if names[f.name] {
-					t.Errorf("%s: %s has the key %s twice", path, typ, f.name)
+			for _, field := range reflect.VisibleFields(typ) {
+				name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+				switch {
+				case name == "-" || field.Anonymous && name == "":
+					continue
+				case name == "":
+					name = field.Name
 				}
-				names[f.name] = true
-				field := typ.FieldByIndex(f.index)
-				if _, options, _ := strings.Cut(field.Tag.Get("json"), ","); options != "" && options != "omitempty" && options != "omitzero" || !field.IsExported() {
+				if names[name] {
+					t.Errorf("%s: %s has the key %s twice", path, typ, name)
+				}
+				names[name] = true
+				if options != "" && options != "omitempty" && options != "omitzero" || !field.IsExported() {
 					t.Errorf("%s: %s.%s has a meaning of its own", path, typ, field.Name)
 				}
-				walk(path+"/"+f.name, field.Type)
+				walk(path+"/"+name, field.Type)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/strictjson"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -27,7 +28,7 @@ func standard(t *testing.T, v any) string {
 
 func sameAsStandard(t *testing.T, v any) {
 	t.Helper()
-	got, err := Encode(v)
+	got, err := strictjson.Encode(v)
 	if want := standard(t, v); err != nil || string(got) != want {
 		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
 	}
@@ -47,7 +48,7 @@ func TestEncode(t *testing.T) {
 		sameAsStandard(t, v)
 	}
 	for _, v := range []any{func() {}, 1.5, []byte("a"), map[int]int{1: 1}, make(chan int), [1]int{}, []any{func() {}}, json.RawMessage("{")} {
-		if got, err := Encode(v); err == nil {
+		if got, err := strictjson.Encode(v); err == nil {
 			t.Errorf("%T gives %s", v, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/strictjson"
 )
 
 const (
@@ -68,7 +69,7 @@ type Policy struct {
 
 func (r Record) encode() ([]byte, error) {
 	r.Version = recordVersion
-	text, err := Encode(r)
+	text, err := strictjson.Encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", recordName, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 
+	"runclamp/enforce/strictjson"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -76,17 +78,8 @@ func parseState(state []byte) (bundle string, init Init, err error) {
 		} `json:"config"`
 	}
 	// All else in it is long, and the delegate's own business.
-	p := newParser(state)
-	p.lenient = true
-	p.space()
-	if err := p.value(reflect.ValueOf(&s).Elem(), 0); err != nil {
+	if err := strictjson.DecodeKnown(state, reflect.ValueOf(&s).Elem()); err != nil {
 		return "", Init{}, err
-	}
-	if p.space(); p.wrong == nil && p.at < len(state) {
-		p.wrong = p.fail("something follows the first value")
-	}
-	if p.wrong != nil {
-		return "", Init{}, p.wrong
 	}
 	bundle, err = bundleLabel(s.Config.Labels)
 	return bundle, Init{s.PID, s.Start}, err

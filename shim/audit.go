@@ -13,6 +13,7 @@ import (
 	"runclamp/bundle"
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/strictjson"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +61,7 @@ func (l auditLine) text() ([]byte, error) {
 	l.Findings = cutFindings(l.Findings)
 	l.Error = cut(l.Error)
 	for {
-		text, err := bundle.Encode(l)
+		text, err := strictjson.Encode(l)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func value(pointer string, raw []byte) json.RawMessage {
 }
 
 func quoted(s string) json.RawMessage {
-	text, err := bundle.Encode(s)
+	text, err := strictjson.Encode(s)
 	if err != nil {
 		return json.RawMessage(`"?"`) // a string can't fail
 	}

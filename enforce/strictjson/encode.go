@@ -1,4 +1,4 @@
-package bundle
+package strictjson
 
 import (
 	"bytes"
@@ -11,8 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Encode writes a value as encoding/json does, but for characters that only matter in HTML, which are left as they are. Like
-// Document.Decode it knows the types that are in configurations, records and audit lines, and no others: encoding/json gets ready for
+// Encode writes a value as encoding/json does, but for characters that only matter in HTML, which are left as they are. Like Decode it knows the types that are in configurations, records and audit lines, and no others: encoding/json gets ready for
 // every type that it meets, which takes as long as all else that is written here.
 func Encode(v any) ([]byte, error) {
 	e := encoder{known: map[reflect.Type]fields{}}
