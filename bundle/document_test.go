@@ -186,7 +186,7 @@ func onlyFields(v any, t reflect.Type) any {
 			case reflect.Map:
 				kept[key] = onlyFields(value, t.Elem())
 			case reflect.Struct:
-				if field, ok := fieldsOf(t).exact[key]; ok {
+				if field := fieldOf(t, key); field != nil {
 					kept[key] = onlyFields(value, field)
 				}
 			}
@@ -200,6 +200,20 @@ func onlyFields(v any, t reflect.Type) any {
 		}
 	}
 	return v
+}
+
+// fieldOf is the type of the field that a key names exactly, in a struct or in those embedded in it; nil if there is none.
+func fieldOf(t reflect.Type, key string) reflect.Type {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		if name == key && name != "-" && !f.Anonymous {
+			return f.Type
+		}
+	}
+	return nil
 }
 
 func unknownMembers(n int) string {
