@@ -316,10 +316,10 @@ func TestExceptions(t *testing.T) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 		},
 			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
-		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
-			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
-		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
-			findings: []string{"seccomp:beyond-default audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
+		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond"),
+			findings: []string{"seccomp:beyond fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
+		{name: "all of it", spoil: profile, input: except("seccomp:beyond", "seccomp:conditions"),
+			findings: []string{"seccomp:beyond audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
 	})
 }
 
@@ -467,12 +467,22 @@ func TestSeccomp(t *testing.T) {
 	runControlCases(t, []controlCase{
 		{name: "own and stricter", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Syscalls: rules(allow("read", "exit_group"))}), verdict: enforce.Unchanged},
 		{name: "beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("read", "mount"), allow("bpf"))}),
-			findings: []string{"seccomp:beyond-default fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
+			findings: []string{"seccomp:beyond fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
 		{name: "architectures", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: rules(allow("read"))}),
 			findings: []string{"seccomp:architectures fix"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
-		{name: "allow by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: errno})}),
-			findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
-		{name: "log by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActLog}), findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
+		{name: "a policy's profile that is not there", policy: func(c *policy.Controls) { c.Seccomp.Profile = "default+mine" },
+			findings: []string{"seccomp:profile reject"}, verdict: enforce.Refused},
+		{name: "architectures are kept", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, verdict: enforce.Unchanged},
+		{name: "a multiplexer gets round conditions", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86}, Syscalls: rules(allow("socketcall"),
+			specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}})}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, findings: []string{"seccomp:denied fix"},
+			edits: []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "a listener that the policy trusts", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}),
+			policy: func(c *policy.Controls) { c.Seccomp.Listeners = []string{"/run/a"} }, verdict: enforce.Unchanged},
+		{name: "a name that ends early", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("mount\x00x"))}), findings: []string{"seccomp:name reject"}, verdict: enforce.Refused},
+		{name: "a seventh argument", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}}})}),
+			findings: []string{"seccomp:condition reject"}, verdict: enforce.Refused},
 		{name: "listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "notify", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActNotify})}),
 			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
@@ -490,6 +500,22 @@ func TestSeccomp(t *testing.T) {
 		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
 	})
+
+	// What lets through by default is mended: the policy's profile, without what this one denies.
+	for _, action := range []specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog} {
+		t.Run("by default "+string(action), func(t *testing.T) {
+			s := clean(t)
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount", "futex"}, Action: specs.ActKillProcess})}
+			d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s})
+			if d.Verdict != enforce.Fixed || d.Findings[0].Name() != "seccomp:default" {
+				t.Fatalf("%s, %+v", d.Verdict, d.Findings)
+			}
+			p := d.Spec.Linux.Seccomp
+			if p.DefaultAction != errno || !may(p, "read", 0) || may(p, "futex", 0) || may(p, "mount", 0) || may(p, "socket", 40) || !may(p, "socket", 2) {
+				t.Errorf("not Docker's default without what is denied: %s", mustJSON(t, p))
+			}
+		})
+	}
 
 	// Nothing, and what runc takes for nothing: Docker's default comes in whole, for the capabilities that are left.
 	for name, p := range map[string]*specs.LinuxSeccomp{"none": nil, "empty": {}} {

@@ -120,7 +120,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	}
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
-			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
+			"seccomp:beyond", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
 			"specification:linux.cgroupsPath", "hostMounts", "hostMounts:propagation", "hostMounts:/etc", "devices", "annotations", "hooks", "hostNamespaces:network", "hostNamespaces:cgroup", "sysctls")}}
 	}
 	c := &in.Policy.Controls
@@ -141,6 +141,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	c.Specification.Action = pick(g, policy.Reject, policy.Off)
 	c.Privileged.Action = pick(g, policy.Reject, policy.Audit)
 	c.Seccomp.Profile = pick(g, policy.DefaultProfile, policy.AnyProfile)
+	c.Seccomp.Architectures = pick(g, policy.NativeArchitecture, policy.KeepArchitectures)
 	c.NonRoot.Passwd = g.IntN(2) == 0
 	c.HostNamespaces.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
 	c.HostNamespaces.Allow = some(g, policy.HostPID, policy.HostNetwork, policy.HostCgroup)
@@ -448,7 +449,8 @@ func moreSystemCalls(a, b *specs.LinuxSeccomp) error {
 	if !enabled(b) {
 		return errors.New("the seccomp profile is gone")
 	}
-	if a.DefaultAction != b.DefaultAction || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
+	mended := (a.DefaultAction == specs.ActAllow || a.DefaultAction == specs.ActLog || a.DefaultAction == specs.ActTrace) && b.DefaultAction == specs.ActErrno
+	if a.DefaultAction != b.DefaultAction && !mended || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
 		return errors.New("default action, flags or listener changed")
 	}
 	for _, arch := range b.Architectures {
