@@ -106,3 +106,60 @@ func BenchmarkDefault(b *testing.B) {
 		}
 	}
 }
+
+// podman is the part of Podman's default that has conditions, for a container without CAP_AUDIT_WRITE (containers/common,
+// pkg/seccomp/seccomp.json).
+func podman() *specs.LinuxSeccomp {
+	enosys := uint(38)
+	netlink, audit := eq(16), on(2, eq(9))
+	p := profile(allow("read"), allow("clone"), allow("clone3"), allow("keyctl"), errno("bpf", 1),
+		allow("personality", eq(0)), allow("personality", eq(8)), allow("personality", eq(0x20000)), allow("personality", eq(0x20008)), allow("personality", eq(0xffffffff)),
+		errno("socket", 22, netlink, audit), allow("socket", on(2, arg(specs.OpNotEqual, 9))), allow("socket", arg(specs.OpNotEqual, 16)), allow("socket", on(2, arg(specs.OpNotEqual, 9))))
+	p.DefaultErrnoRet = &enosys
+	return p
+}
+
+// TestPodman: what one engine's default says of socket(2) is held against what another's does.
+func TestPodman(t *testing.T) {
+	if answer, why := Compare(podman(), podman()); answer != Yes {
+		t.Errorf("as strict as itself: %v %v", answer, why)
+	}
+	s := rulesOf(podman(), false)
+	for _, name := range s.names {
+		if !exact(s.rules[name]) {
+			t.Errorf("%s is not built as it is written", name)
+		}
+	}
+	bound, err := Default(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Intersect(podman(), bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(n.Removed, []string{"clone3", "keyctl"}) || !slices.Contains(n.Limited, "clone") || len(n.Denied) > 0 {
+		t.Errorf("removed %v, limited %v, denied %v", n.Removed, n.Limited, n.Denied) // ENOSYS is Podman's default
+	}
+	for _, tt := range []struct {
+		name string
+		args [6]uint64
+		want bool
+	}{
+		{"read", [6]uint64{}, true},
+		{"keyctl", [6]uint64{}, false},
+		{"clone", [6]uint64{0x10000000}, false},
+		{"clone", [6]uint64{17}, true},
+		{"socket", [6]uint64{16, 3, 9}, false},
+		{"socket", [6]uint64{40, 1, 0}, false},
+		{"personality", [6]uint64{8}, true},
+	} {
+		if is := does(n.Profile, tt.name, tt.args, false); is.must != tt.want || is.may != tt.want {
+			t.Errorf("%s %v: %+v", tt.name, tt.args, is)
+		}
+	}
+	if answer, why := Compare(n.Profile, bound); answer != Yes {
+		t.Errorf("as strict as Docker's: %v %v", answer, why)
+	}
+	t.Logf("undecided: %v", n.Undecided)
+}

@@ -43,7 +43,8 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		}
 	}
 	out := *p
-	x := intersection{p: rulesOf(p), bound: rulesOf(bound)}
+	mux := slices.Contains(covered(p), specs.ArchX86) && slices.Contains(covered(bound), specs.ArchX86)
+	x := intersection{p: rulesOf(p, mux), bound: rulesOf(bound, mux)}
 	x.fallback = x.p.fallback
 	if lets(x.p.fallback) && denies(x.bound.fallback) {
 		x.fallback = x.bound.fallback
@@ -119,8 +120,12 @@ func architectures(p, bound *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
 func (x *intersection) on(name string) []specs.Arch {
 	var on []specs.Arch
 	for _, a := range x.archs {
-		mux, _ := multiplexer(name)
-		if calledOn(a, name) || a == specs.ArchX86 && mux != "" {
+		called := calledOn(a, name)
+		if !called && a == specs.ArchX86 {
+			mux, _ := multiplexer(name)
+			called = mux != ""
+		}
+		if called {
 			on = append(on, a)
 		}
 	}
@@ -138,11 +143,18 @@ func (x *intersection) call(name string, on []specs.Arch) []rule {
 
 // meant are the rules that runc doesn't drop because they are the default.
 func (x *intersection) meant(rules []rule) []rule {
-	return filter(rules, func(r rule) bool { return !sameAction(r, x.fallback) })
+	same := func(r rule) bool { return sameAction(r, x.fallback) }
+	if !slices.ContainsFunc(rules, same) {
+		return rules
+	}
+	return filter(rules, func(r rule) bool { return !same(r) })
 }
 
 // underDenial: what has no rule in the end is denied.
 func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule) []rule {
+	if isAll(p, lets) && isAll(bound, lets) {
+		return p // nearly all are like that
+	}
 	ours, oursWhole := allowing(x.p.fallback, p)
 	theirs, theirsWhole := allowing(x.bound.fallback, bound)
 	denials := filter(p, denies)
@@ -188,16 +200,18 @@ func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule
 		}
 		return rules
 	}
-	common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
-	candidates := [][]rule{ours, under(theirs), append(denials[:len(denials):len(denials)], under(filter(theirs, lets))...), append(denials[:len(denials):len(denials)], with(common)...)}
+	asked := ours
 	if denies(x.p.fallback) {
-		candidates[0] = p
+		asked = p
 	}
-	if plain, ok := writtenOut(common); ok {
-		candidates = append(candidates, append(denials[:len(denials):len(denials)], with(plain)...))
+	rules, complete, found := x.best(name, on, [][]rule{asked, under(theirs)})
+	if !complete {
+		common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
+		plain, _ := writtenOut(common)
+		denials := slices.Clip(denials)
+		candidates := [][]rule{asked, under(theirs), append(denials, under(filter(theirs, lets))...), append(denials, with(common)...), append(denials, with(plain)...)}
+		rules, complete, found = x.best(name, on, append(candidates, filter(ours, lets), under(filter(theirs, lets)), with(common), with(plain)))
 	}
-	candidates = append(candidates, filter(ours, lets), under(filter(theirs, lets)), with(common))
-	rules, complete, found := x.best(name, on, candidates)
 	switch {
 	case !found || !slices.ContainsFunc(rules, lets):
 		x.Undecided = append(x.Undecided, name)
@@ -368,7 +382,7 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 	if !slices.Contains(x.archs, specs.ArchX86) {
 		return calls, true
 	}
-	made := rulesOf(out)
+	made := rulesOf(out, true)
 	for _, mux := range []string{"socketcall", "ipc"} {
 		conditional := slices.ContainsFunc(calls, func(c call) bool {
 			by, _ := multiplexer(c.name)

@@ -75,16 +75,15 @@ type ruleset struct {
 	rules    map[string][]rule
 	names    []string // in the order of the profile
 	// multiplexed are the rules of 32-bit x86's socketcall(2) and ipc(2), those that come with other calls' rules included. They are made
-	// only where that architecture is covered.
+	// only where that architecture counts.
 	multiplexed map[string][]rule
 }
 
 // rulesOf reads a profile as runc does: a rule whose action is the default one is dropped (matchCall), and two conditions on one argument
 // make every condition of the rule one of its own. The first rule without conditions is all that counts for a call: libseccomp
-// drops those before it and ignores those behind it (src/db.c, db_rule_add).
-func rulesOf(p *specs.LinuxSeccomp) ruleset {
-	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, rules: make(map[string][]rule, 512)}
-	mux := slices.Contains(covered(p), specs.ArchX86)
+// drops those before it and ignores those behind it (src/db.c, db_rule_add). mux: the multiplexers of 32-bit x86 are wanted.
+func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
+	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, rules: make(map[string][]rule, 512), names: make([]string, 0, 512)}
 	for _, e := range p.Syscalls {
 		if sameAction(rule{action: e.Action, errno: e.ErrnoRet}, s.fallback) {
 			continue
@@ -130,6 +129,9 @@ func (s *ruleset) multiplex(name string, rules []rule) {
 
 // joined adds rules to those that a call has.
 func joined(had, more []rule) []rule {
+	if len(had) == 0 && len(more) == 1 {
+		return more
+	}
 	for _, r := range more {
 		switch {
 		case len(had) > 0 && unconditional(had[0]):
@@ -137,7 +139,7 @@ func joined(had, more []rule) []rule {
 		case unconditional(r):
 			return []rule{r}
 		case !slices.ContainsFunc(had, func(h rule) bool { return sameRule(h, r) }):
-			had = append(slices.Clip(had), r)
+			had = append(had, r) // a copy if it is shared: alternatives leave no room
 		}
 	}
 	return had
@@ -155,7 +157,7 @@ func alternatives(e specs.LinuxSyscall) []rule {
 			for i := range e.Args {
 				each = append(each, rule{e.Action, e.ErrnoRet, e.Args[i : i+1 : i+1]})
 			}
-			return each
+			return slices.Clip(each)
 		}
 	}
 	return []rule{r}
