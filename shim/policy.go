@@ -24,6 +24,8 @@ const maxPolicy = 1 << 20
 // PolicyFile is the policy that holds for a call of the runtime.
 type PolicyFile struct {
 	*policy.File
+	// confDir is the folder that it was looked for in.
+	confDir string
 	// path and sha256 are empty for the built-in preset.
 	path, sha256 string
 	// unchecked: who owns it could not be told, because this is not the initial user namespace.
@@ -41,7 +43,7 @@ func ReadPolicy(confDir, runDir, called string, now time.Time) (PolicyFile, erro
 	if err != nil {
 		return PolicyFile{}, err
 	}
-	p := PolicyFile{path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
+	p := PolicyFile{confDir: confDir, path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
 	_, err = os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		p.path = ""

@@ -22,8 +22,6 @@ import (
 const (
 	// maxProfile is far above what people write: Docker's default has 13 KiB.
 	maxProfile = 1 << 20
-	// maxErrno is the largest error that the kernel returns (seccomp(2)).
-	maxErrno = 4095
 	// maxArgs is how many arguments a system call has.
 	maxArgs = 6
 )
