@@ -74,7 +74,7 @@ Exit status: 0 nothing to report, 1 findings, 2 wrong usage or configuration, 3 
 		RunE:          needsCommand,
 	}
 	root.SetVersionTemplate("clampctl {{.Version}}\n")
-	root.AddCommand(explainCommand(), policyCommand(), versionCommand())
+	root.AddCommand(explainCommand(), policyCommand(), profileCommand(), versionCommand())
 	return root
 }
 

@@ -2,11 +2,11 @@
 package profiles
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"runclamp/enforce/seccomp"
@@ -22,21 +22,7 @@ func TestStart(t *testing.T) {
 	if list == "" || os.Geteuid() != 0 {
 		t.Skip("left out: it needs root, and runcs to test with in RUNCLAMP_TEST_RUNC (make test has both)")
 	}
-	dir, err := fixture.Workspace("/var/lib", "runclamp-profiles")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	program := filepath.Join(dir, "program")
-	build := exec.Command("go", "build", "-o", program, "./program")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, text)
-	}
+	dir, program := workshop(t)
 	docker, err := seccomp.Default(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +53,74 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestContainer: clampctl asks the kernel what it filters of a container.
+func TestContainer(t *testing.T) {
+	list := os.Getenv("RUNCLAMP_TEST_RUNC")
+	if list == "" || os.Geteuid() != 0 {
+		t.Skip("left out: it needs root, and runcs to test with in RUNCLAMP_TEST_RUNC (make test has both)")
+	}
+	dir, program := workshop(t)
+	clampctl := build(t, dir, "clampctl", "runclamp/cmd/clampctl")
+	for i, runc := range filepath.SplitList(list) {
+		t.Run(runc, func(t *testing.T) {
+			r, id := prepared(t, runc, program, filepath.Join(dir, fmt.Sprint("container-", i)), func(s *specs.Spec) { s.Linux.Seccomp = seccomp.Strict() })
+			if err := r.Call(nil, "create", "--bundle", filepath.Join(dir, fmt.Sprint("container-", i)), id); err != nil {
+				t.Fatal(err)
+			}
+			for command, want := range map[string][]string{
+				"explain": {"\ndepending on arguments\n  clone mknod mknodat socket\n", "\nsandboxing\n  landlock_add_rule"},
+				"show":    {"allowed: accept accept4 ", "denied: all others"},
+				"stats":   {"filter 0: ", "conditional: 4\n"},
+			} {
+				text, err := exec.Command(clampctl, "profile", command, "--root", r.Root, "container:"+id).CombinedOutput()
+				if err != nil {
+					t.Errorf("%s: %v: %s", command, err, text)
+				}
+				for _, w := range want {
+					if !strings.Contains(string(text), w) {
+						t.Errorf("%s: %q is missing in\n%s", command, w, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+// workshop is a folder, and a program to run in containers.
+func workshop(t *testing.T) (dir, program string) {
+	t.Helper()
+	dir, err := fixture.Workspace("/var/lib", "runclamp-profiles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, build(t, dir, "program", "./program")
+}
+
+func build(t *testing.T, dir, name, pkg string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	cmd := exec.Command("go", "build", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, text)
+	}
+	return path
+}
+
 // start runs a container to its end.
-func start(t *testing.T, runc, program, bundle string, change func(*specs.Spec)) (err error) {
+func start(t *testing.T, runc, program, bundle string, change func(*specs.Spec)) error {
+	t.Helper()
+	r, id := prepared(t, runc, program, bundle, change)
+	return r.Call(nil, "run", "--bundle", bundle, id)
+}
+
+// prepared is a runtime with a bundle. The container is taken away at the end.
+func prepared(t *testing.T, runc, program, bundle string, change func(*specs.Spec)) (r fixture.Runtime, id string) {
 	t.Helper()
 	spec, err := fixture.Config("/probe")
 	if err != nil {
@@ -78,11 +130,14 @@ func start(t *testing.T, runc, program, bundle string, change func(*specs.Spec))
 	if err := fixture.WriteBundle(bundle, spec, program); err != nil {
 		t.Fatal(err)
 	}
-	r, err := fixture.NewRuntime(runc, bundle+".state")
-	if err != nil {
+	if r, err = fixture.NewRuntime(runc, bundle+".state"); err != nil {
 		t.Fatal(err)
 	}
-	id := "runclamp-profiles-" + filepath.Base(bundle)
-	defer func() { err = errors.Join(err, r.Remove(id)) }()
-	return r.Call(nil, "run", "--bundle", bundle, id)
+	id = "runclamp-profiles-" + filepath.Base(bundle)
+	t.Cleanup(func() {
+		if err := r.Remove(id); err != nil {
+			t.Error(err)
+		}
+	})
+	return r, id
 }
