@@ -81,9 +81,10 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 	keep := in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures && !noProfile(asked)
 	var bound *specs.LinuxSeccomp
 	for _, name := range names {
-		p, err := namedProfile(name, bounding)
+		p, err := seccompBound(name, in.Facts.Seccomp, bounding)
 		if err != nil {
-			return nil, &Finding{Detail: "profile", Pointer: "/linux/seccomp", Found: "the policy's profile " + name, Wanted: "a profile that can be read: " + err.Error()}
+			return nil, &Finding{Detail: "profile", Pointer: "/linux/seccomp", Found: fmt.Sprintf("the policy's seccomp.profile %s: %v", name, err), Wanted: "a profile that can be read",
+				Mend: "correct the profile (clampctl profile lint), or the policy that names it"}
 		}
 		if keep {
 			p.Architectures = append([]specs.Arch{seccomp.Native()}, seccomp.Family()...)
@@ -99,13 +100,6 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 		bound = n.Profile
 	}
 	return bound, nil
-}
-
-func namedProfile(name string, bounding []string) (*specs.LinuxSeccomp, error) {
-	if name == string(policy.DefaultProfile) {
-		return seccomp.Default(bounding)
-	}
-	return nil, fmt.Errorf("there is no profile %q", name)
 }
 
 // noProfile: runc takes a profile with neither a default action nor rules for none (specconv.SetupSeccomp).

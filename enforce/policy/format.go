@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"runclamp/enforce/spelling"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -126,7 +128,7 @@ func scalar(n *yaml.Node, v reflect.Value, tag reflect.StructTag, now time.Time)
 			return nil, mismatch()
 		}
 		if !slices.Contains(e.values(), n.Value) {
-			return nil, errors.New(unknown(n.Value, e.values()))
+			return nil, errors.New(spelling.Unknown(n.Value, e.values()))
 		}
 		return n.Value, nil
 	}
@@ -152,7 +154,7 @@ func presetNames() []string { return []string{"baseline", "restricted", "hardene
 
 func parsePreset(text string, _ time.Time) (any, error) {
 	if !slices.Contains(presetNames(), text) {
-		return nil, errors.New(unknown(text, presetNames()))
+		return nil, errors.New(spelling.Unknown(text, presetNames()))
 	}
 	return text, nil
 }
@@ -192,7 +194,7 @@ func parseFinding(text string, _ time.Time) (any, error) {
 	control, detail, colon := strings.Cut(text, ":")
 	switch {
 	case !slices.Contains(Names(), control):
-		return nil, fmt.Errorf("unknown control %s", unknown(control, Names()))
+		return nil, fmt.Errorf("unknown control %s", spelling.Unknown(control, Names()))
 	case colon && detail == "":
 		return nil, fmt.Errorf("%q names no detail behind the colon", text)
 	case detail == "*":
@@ -380,7 +382,7 @@ func parseCapability(text string, _ time.Time) (any, error) {
 		name = "CAP_" + name
 	}
 	if !slices.Contains(KernelCapabilities(), name) {
-		return nil, fmt.Errorf("unknown capability %s", unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
+		return nil, fmt.Errorf("unknown capability %s", spelling.Unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
 	}
 	return name, nil
 }
