@@ -62,7 +62,7 @@ RUN   ?= .
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
 	rm -rf $(GUEST)/programs
-	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe
+	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
