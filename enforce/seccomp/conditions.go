@@ -192,32 +192,34 @@ func products(a, b []alternative) (out []alternative, whole bool) {
 			}
 		}
 	}
-	// One whose conditions are among another's says it all.
-	kept := out[:0:0]
-	for i, o := range out {
-		covered := slices.ContainsFunc(out, func(other alternative) bool {
-			return len(other) < len(o) && !slices.ContainsFunc(other, func(a specs.LinuxSeccompArg) bool { return !slices.Contains(o, a) })
-		})
-		if !covered {
-			kept = append(kept, out[i])
-		}
-	}
-	return kept, whole
+	return withoutCovered(out), whole
 }
 
-// writtenOut has the same alternatives in equalities, where they are for few values.
-func writtenOut(list []alternative) ([]alternative, bool) {
+// withoutCovered leaves out what another alternative says with fewer of the same conditions.
+func withoutCovered(list []alternative) []alternative {
+	return slices.DeleteFunc(slices.Clone(list), func(l alternative) bool {
+		return slices.ContainsFunc(list, func(other alternative) bool {
+			return len(other) < len(l) && !slices.ContainsFunc(other, func(a specs.LinuxSeccompArg) bool { return !slices.Contains(l, a) })
+		})
+	})
+}
+
+// writtenOut has the same alternatives, with equalities in place of what holds for few values; none if they are too many.
+func writtenOut(list []alternative) []alternative {
 	out := []alternative{}
 	for _, l := range list {
 		parts := []alternative{nil}
 		for _, a := range l {
-			values, ok := valuesOf([]specs.LinuxSeccompArg{a})
-			if !ok || len(parts)*len(values) > maxRules {
-				return nil, false
+			each := []specs.LinuxSeccompArg{a}
+			if values, ok := valuesOf(each); ok {
+				each = equal(a.Index, values)
+			}
+			if len(parts)*len(each) > maxRules {
+				return nil
 			}
 			var next []alternative
 			for _, p := range parts {
-				for _, e := range equal(a.Index, values) {
+				for _, e := range each {
 					next = append(next, append(slices.Clip(p), e))
 				}
 			}
@@ -229,5 +231,8 @@ func writtenOut(list []alternative) ([]alternative, bool) {
 			}
 		}
 	}
-	return out, len(out) <= maxRules
+	if len(out) > maxRules {
+		return nil
+	}
+	return withoutCovered(out)
 }

@@ -207,7 +207,7 @@ func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule
 	rules, complete, found := x.best(name, on, [][]rule{asked, under(theirs)})
 	if !complete {
 		common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
-		plain, _ := writtenOut(common)
+		plain := writtenOut(common)
 		denials := slices.Clip(denials)
 		candidates := [][]rule{asked, under(theirs), append(denials, under(filter(theirs, lets))...), append(denials, with(common)...), append(denials, with(plain)...)}
 		rules, complete, found = x.best(name, on, append(candidates, filter(ours, lets), under(filter(theirs, lets)), with(common), with(plain)))
@@ -270,25 +270,28 @@ func (x *intersection) underPermission(name string, on []specs.Arch, p, bound []
 	return rules
 }
 
-// best is the first candidate that lets through all that both profiles do and no more, or else the first that lets through some of it.
+// best is the first candidate that lets through all that both profiles do and no more, or else the first that lets through some of it. Rather
+// than give that up, a denial gets another error than p's.
 func (x *intersection) best(name string, on []specs.Arch, candidates [][]rule) (rules []rule, complete, found bool) {
-	for _, c := range candidates {
-		c = x.meant(c)
-		sound, whole := x.judge(name, on, c)
-		if sound && whole {
-			return c, true, true
-		}
-		if sound && !found && slices.ContainsFunc(c, lets) {
-			rules, found = c, true
+	for _, errors := range []bool{true, false} {
+		for _, c := range candidates {
+			c = x.meant(c)
+			sound, whole := x.judge(name, on, c, errors)
+			if sound && whole {
+				return c, true, true
+			}
+			if sound && !found && slices.ContainsFunc(c, lets) {
+				rules, found = c, true
+			}
 		}
 	}
 	return rules, false, found
 }
 
 // judge holds a candidate against both profiles at every point, on every architecture. It is sound if it is built as it is written, lets
-// through only what both do, and what p denies it denies no less strictly, with p's error where p has a rule for it. It is whole if it lets
+// through only what both do, and what p denies it denies no less strictly, with p's error where p has a rule for it if errors count. It is whole if it lets
 // through all of that.
-func (x *intersection) judge(name string, on []specs.Arch, candidate []rule) (sound, whole bool) {
+func (x *intersection) judge(name string, on []specs.Arch, candidate []rule, errors bool) (sound, whole bool) {
 	whole = true
 	for _, arch := range on {
 		if !calledOn(arch, name) {
@@ -327,7 +330,7 @@ func (x *intersection) judge(name string, on []specs.Arch, candidate []rule) (so
 				whole = false
 			case !let && pDenied && strictness(denial.action) < strictness(pDenial.action):
 				return false, false
-			case !let && pDenied && !pLet && strictness(denial.action) == strictness(pDenial.action) && len(filter(p.rules, denies)) > 0 && !sameAction(denial, pDenial):
+			case errors && !let && pDenied && !pLet && strictness(denial.action) == strictness(pDenial.action) && len(filter(p.rules, denies)) > 0 && !sameAction(denial, pDenial):
 				return false, false
 			}
 		}
