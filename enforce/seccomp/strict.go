@@ -107,7 +107,7 @@ func Omissions() []Omission {
 		of("other processes", "ptrace process_vm_readv process_vm_writev process_mrelease get_robust_list", "they read and change another process, and whoever takes over one process has the keys in the memory of all; debuggers and crash reporters need them"),
 		of("programs without a file", "memfd_create execveat", "they run a program that no file has, which gets round read-only and noexec mounts; container runtimes and some just-in-time compilers (.NET has another way) need them"),
 		of("secret memory", "memfd_secret", "nobody can look at it, not even who examines the container; hardly any program has it"),
-		of("namespaces of the kernel's messages", "mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd", "message queues in the kernel have had many errors (CVE-2017-11176, CVE-2021-22555's way to root), and network services talk over sockets"),
+		of("message queues", "mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd", "they have been a way into the kernel (CVE-2017-11176; msgsnd shapes its memory in the exploit of CVE-2021-22555), and network services talk over sockets"),
 		of("multiplexers", "socketcall ipc", "32-bit calls that stand for all socket and IPC calls and get round the rules for each"),
 		of("file handles", "name_to_handle_at", "half of the way out of a container that open_by_handle_at makes (the shocker exploit); systemd needs it"),
 		of("watching whole filesystems", "fanotify_mark", "of no use without fanotify_init, which needs a capability"),

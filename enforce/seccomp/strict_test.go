@@ -1,12 +1,47 @@
 package seccomp
 
 import (
+	"flag"
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	moby "github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+var update = flag.Bool("update", false, "write docs/seccomp.md anew")
+
+// TestOmissions: docs/seccomp.md has them all.
+func TestOmissions(t *testing.T) {
+	const path, begin, end = "../../docs/seccomp.md", "-run TestOmissions -update -->\n", "<!-- end of omissions -->"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	var b strings.Builder
+	b.WriteString("| what | calls | why |\n|---|---|---|\n")
+	for _, o := range Omissions() {
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", o.Group, strings.Join(o.Calls, "` `"), o.Why)
+	}
+	want := before + begin + b.String() + end + after
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(text) != want {
+		t.Errorf("%s is out of date: go test ./enforce/seccomp -run TestOmissions -update", path)
+	}
+}
 
 // withoutCapabilities are all calls that Docker's default lets a container without capabilities make, on any machine.
 func withoutCapabilities() map[string]bool {
