@@ -63,8 +63,8 @@ RUN        ?= .
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
 	rm -rf $(GUEST)/programs
-	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe
-	$(call build) -o $(GUEST)/programs/delegate ./integration/proof/loosener
+	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
+	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
@@ -84,12 +84,13 @@ lab: setup $(TOOLS)/runc
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
 	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
+	$(call build) -o $(LAB)/load ./integration/bench/load
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
 
-bench: lab ## bare runc against runclamp; root
-	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
+bench: lab ## bare runc against runclamp; BENCH="-only start -n 80" for less, or more; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -load $(LAB)/load -conf $(LAB)/conf $(BENCH)
 
 soak: lab ## 2,000 containers, and what is left of them; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe
@@ -105,8 +106,8 @@ uninstall: ## remove the two programs; containers that were made with runclamp c
 clean: ## remove what was built
 	rm -rf bin
 
-setup: ## as root, install what building runc with seccomp needs
-	integration/setup.sh gcc libseccomp-dev pkg-config
+setup: ## as root, install what building runc with seccomp needs, and crun
+	integration/setup.sh gcc libseccomp-dev pkg-config crun
 
 # runc is built with its own module versions, and with seccomp, which needs C.
 $(TOOLS)/runc: setup

@@ -3,7 +3,6 @@ package bundle
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -130,27 +130,20 @@ func owners(mounts []specs.Mount) map[string]enforce.Owner {
 	return found
 }
 
-// AppArmor asks the kernel. A kernel without it does not have the files.
+// AppArmor asks the kernel.
 func (h Host) AppArmor() (enforce.AppArmor, error) {
-	enabled, err := os.ReadFile(filepath.Join(h.Sys, "module/apparmor/parameters/enabled"))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.HasPrefix(string(enabled), "Y") {
-		return enforce.AppArmor{}, nil
-	}
-	if err != nil {
-		return enforce.AppArmor{}, fmt.Errorf("whether the kernel has AppArmor: %w", err)
+	state, err := apparmor.ReadState(h.Sys)
+	if err != nil || !state.Enabled {
+		return enforce.AppArmor{}, err
 	}
 	a := enforce.AppArmor{Enabled: true, Loaded: map[string]bool{}}
-	profiles, err := os.ReadFile(filepath.Join(h.Sys, "kernel/security/apparmor/profiles"))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return a, nil // securityfs is not mounted, or not ours to read (a user namespace): nothing is known to be loaded
+	if !state.Enforces() {
+		a.Permissive = state.Mode
+		return a, nil
 	}
-	if err != nil {
-		return a, fmt.Errorf("the loaded AppArmor profiles: %w", err)
-	}
-	for line := range strings.Lines(string(profiles)) {
-		// apparmorfs writes "name (mode)".
-		if name, ok := strings.CutSuffix(strings.TrimSpace(line), " (enforce)"); ok {
-			a.Loaded[name] = true
+	for _, p := range state.Profiles {
+		if p.Enforced() {
+			a.Loaded[p.Name] = true
 		}
 	}
 	return a, nil

@@ -3,6 +3,7 @@ package enforce
 import (
 	"fmt"
 
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 )
 
@@ -10,10 +11,10 @@ import (
 //
 // The profile that the engine names is kept if the kernel has it in enforce mode. By its name alone it says nothing: the kernel
 // takes "unconfined " and "unconfined//&unconfined" for unconfined too, complain mode only logs, and distributions load
-// profiles for programs (Ubuntu: crun, podman, chrome) that are in unconfined mode and confine nobody. All these are the
-// finding; the policy's profile comes in their place if it is loaded. If it is not, they are refused, because somebody asked
-// for them; an engine that names none (ctr, or Docker's and Podman's on a host that they see no AppArmor on) is only recorded.
-// A kernel without AppArmor confines nobody, whatever config.json says: recorded, or refused if the policy wants that.
+// profiles for programs (Ubuntu: crun, podman, chrome) that are in unconfined mode and confine nobody. All these, and no profile at
+// all, are the finding. The policy's profile comes in their place, and is loaded first if need be; if that fails, the container is
+// refused. A kernel without AppArmor confines nobody, whatever config.json says, and so does one that only complains: recorded, or
+// refused if the policy wants that.
 //
 // Docker: --security-opt apparmor=PROFILE; Kubernetes: securityContext.appArmorProfile.
 func appArmor() Control {
@@ -22,7 +23,7 @@ func appArmor() Control {
 		Fields: []string{"/process/apparmorProfile"},
 		Action: func(c policy.Controls) policy.Action { return c.AppArmor.Action },
 		Reference: Reference{
-			Fix:        "assigns the policy's profile",
+			Fix:        "assigns the policy's profile, and loads it if need be",
 			Docker:     "--security-opt apparmor=PROFILE",
 			Compose:    "security_opt",
 			Kubernetes: "securityContext.appArmorProfile",
@@ -35,13 +36,17 @@ func appArmor() Control {
 }
 
 func checkAppArmor(in Input) []Finding {
-	want := in.Policy.Controls.AppArmor
+	want, host := in.Policy.Controls.AppArmor, in.Facts.AppArmor
+	label := process(in.Spec).ApparmorProfile
+	if host.Loaded[label] {
+		return nil
+	}
+	own, problem := ownProfile(want, host)
 	f := Finding{
 		Detail: "unconfined", Pointer: "/process/apparmorProfile",
-		Found: "no AppArmor profile", Wanted: "the profile " + want.Profile,
+		Found: "no AppArmor profile", Wanted: "the profile " + own.Name,
 		Mend: `drop "--security-opt apparmor=unconfined" (Kubernetes: securityContext.appArmorProfile.type: RuntimeDefault)`,
 	}
-	label := process(in.Spec).ApparmorProfile
 	switch label {
 	case "": // none to runc too (libcontainer/apparmor, ApplyProfile)
 	case "unconfined":
@@ -51,23 +56,54 @@ func checkAppArmor(in Input) []Finding {
 		f.Mend = "load that profile in enforce mode, or name another (Docker: --security-opt apparmor=PROFILE; Kubernetes: securityContext.appArmorProfile)"
 	}
 	switch {
-	case !in.Facts.AppArmor.Enabled:
+	case !host.Enabled || host.Permissive != "":
 		f.Detail, f.Found, f.Wanted = "unavailable", "a kernel without AppArmor", "AppArmor"
 		f.Mend = "boot the host with apparmor=1 security=apparmor, or say appArmor.ifUnavailable: skip in the policy"
+		if host.Enabled {
+			f.Found = fmt.Sprintf("a kernel whose AppArmor denies nothing (mode %s)", host.Permissive)
+			f.Mend = "echo enforce >/sys/module/apparmor/parameters/mode, or say appArmor.ifUnavailable: skip in the policy"
+		}
 		f.Action = policy.Reject
 		if want.IfUnavailable == policy.SkipUnavailable {
 			f.Action = policy.Audit
 		}
-	case in.Facts.AppArmor.Loaded[label]:
-		return nil
-	case in.Facts.AppArmor.Loaded[want.Profile]:
-		f.Edits = []Edit{{Set, "/process/apparmorProfile", want.Profile}}
-	default:
+	case problem != "":
+		f.Wanted = problem
+	case own.Text == "" && !host.Loaded[own.Name]:
 		f.Wanted += ", which is not loaded"
-		f.Mend += fmt.Sprintf(", or load %s (apparmor_parser -r)", want.Profile)
+		f.Mend = fmt.Sprintf("load %s (apparmor_parser -r), or put it as %[1]s into the configuration folder's profiles/", own.Name)
+	case in.Facts.UserNamespace && !host.Loaded[own.Name]:
+		// Only root of the initial user namespace loads profiles, and nobody else can list them.
+		f.Wanted += ", which can't be loaded from a user namespace"
 		if label == "" {
 			f.Detail, f.Action = "none", policy.Audit
 		}
+	default:
+		f.Edits = []Edit{{Set, "/process/apparmorProfile", own.Name}}
+		// A file may have changed since it was loaded; a shipped profile that has is one of another name.
+		if own.Text != "" && (!host.Loaded[own.Name] || !apparmor.Ours(own.Name)) {
+			f.Load = []apparmor.Profile{own}
+		}
 	}
 	return []Finding{f}
+}
+
+// ownProfile is the profile that the policy names, or why there is none.
+func ownProfile(want policy.AppArmor, host AppArmor) (apparmor.Profile, string) {
+	var p apparmor.Profile
+	var err error
+	switch {
+	case !want.Allow.Empty():
+		p, err = apparmor.Allow(want.Allow)
+	case want.Profile == apparmor.DefaultName:
+		p, err = apparmor.Default()
+	case want.Profile == apparmor.AllowName:
+		return p, "an appArmor.allow in the policy, of which runclamp-allow is made"
+	default:
+		return host.Own, host.Problem
+	}
+	if err != nil {
+		return p, fmt.Sprintf("a profile that can be made (%v)", err)
+	}
+	return p, ""
 }

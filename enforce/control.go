@@ -4,7 +4,9 @@
 package enforce
 
 import (
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -78,13 +80,37 @@ type Facts struct {
 	Mounts Mounts
 	// Devices are those that the policy allows.
 	Devices Devices
+	// Seccomp are the profiles that the policy names and runclamp does not have itself.
+	Seccomp Seccomp
+}
+
+// Seccomp is what profiles of the policy depend on. It is found where the policy names one that is read.
+type Seccomp struct {
+	// Kernel is the machine's.
+	Kernel seccomp.Kernel
+	// Profiles are by the name that the policy has for them: NAME, file:/absolute/path.
+	Profiles map[string]SeccompProfile
+}
+
+// SeccompProfile is a profile's file.
+type SeccompProfile struct {
+	Path string
+	Text []byte
+	// Problem is why it could not be read. Empty: it was.
+	Problem string
 }
 
 // AppArmor is what the kernel knows of it.
 type AppArmor struct {
 	Enabled bool
-	// Loaded are the names of the profiles that are loaded in enforce mode.
+	// Permissive is the mode that holds for all profiles, if it is one that denies nothing (complain).
+	Permissive string
+	// Loaded are the names of the profiles that are loaded in enforce mode. None if Permissive.
 	Loaded map[string]bool
+	// Own is the profile that the policy names, if it is not a shipped one. It has no text if there is no file of that name.
+	// Problem is why it can't be used.
+	Own     apparmor.Profile
+	Problem string
 }
 
 // Owner is who a folder belongs to.
@@ -117,6 +143,8 @@ type Finding struct {
 	Edits []Edit `json:"-"`
 	// Files are what the edits need in the bundle, by name.
 	Files map[string]string `json:"-"`
+	// Load are the profiles that the edits need in the kernel.
+	Load []apparmor.Profile `json:"-"`
 }
 
 // Name is the finding as policies and refusals write it: "control" or "control:detail".
@@ -160,6 +188,14 @@ const (
 	Refused Verdict = "refused"
 )
 
+// Preparation is what the edits of a finding need on the host: a profile that is loaded in enforce mode. It is data; who carries the
+// decision out carries it out first, and refuses with Decision.Unprepared if it fails.
+type Preparation struct {
+	// Control is whose finding it is.
+	Control string
+	Profile apparmor.Profile
+}
+
 // Decision is what was decided about a container.
 type Decision struct {
 	Verdict Verdict
@@ -169,6 +205,8 @@ type Decision struct {
 	Edits []Edit
 	// Files are to be put into the bundle before the configuration, by name.
 	Files map[string]string
+	// Prepare is what has to be done on the host before that.
+	Prepare []Preparation
 	// Spec is the clamped configuration. Nil if refused.
 	Spec *specs.Spec
 }

@@ -1,6 +1,7 @@
 package enforce_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 	"runclamp/enforce/seccomp"
 
@@ -48,9 +50,13 @@ func clean(t *testing.T) *specs.Spec {
 
 // facts are those of a host that has everything.
 func facts() enforce.Facts {
+	shipped, err := apparmor.Default()
+	if err != nil {
+		panic(err)
+	}
 	return enforce.Facts{
 		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
-		AppArmor:   enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"runclamp-default": true, "docker-default": true}},
+		AppArmor:   enforce.AppArmor{Enabled: true, Loaded: map[string]bool{shipped.Name: true, "docker-default": true}},
 		Namespaces: map[string]enforce.Namespace{"/proc/1/ns/net": {Host: true}, "/proc/7/ns/net": {}, "/run/netns/gone": {Problem: "it is gone"}},
 		Hooks:      map[string]enforce.Hook{"/proc/7/exe": {Path: "/usr/bin/dockerd"}, "/usr/bin/hook": {Path: "/usr/bin/hook"}, "/tmp/hook": {Path: "/tmp/hook", Problem: "it is anybody's"}},
 		Names:      &enforce.Names{Passwd: "root:x:0:0:root:/root:/bin/sh\n", Group: "root:x:0:"},
@@ -68,7 +74,9 @@ type controlCase struct {
 	// findings as "control:detail action", edits as "op pointer value".
 	findings []string
 	edits    []string
-	verdict  enforce.Verdict
+	// load are the profiles that have to be loaded.
+	load    []string
+	verdict enforce.Verdict
 }
 
 func runControlCases(t *testing.T, cases []controlCase) {
@@ -88,7 +96,7 @@ func runControlCases(t *testing.T, cases []controlCase) {
 				tt.input(&in)
 			}
 			d := enforce.Decide(in)
-			var findings, edits []string
+			var findings, edits, load []string
 			for _, f := range d.Findings {
 				findings = append(findings, fmt.Sprintf("%s %s", f.Name(), f.Action))
 				if f.Found == "" || f.Wanted == "" || f.Pointer == "" && f.Control != "checkpoint" && len(in.Beside) == 0 {
@@ -100,6 +108,12 @@ func runControlCases(t *testing.T, cases []controlCase) {
 			}
 			if !slices.Equal(findings, tt.findings) {
 				t.Errorf("findings\n got  %q\n want %q", findings, tt.findings)
+			}
+			for _, p := range d.Prepare {
+				load = append(load, p.Profile.Name)
+			}
+			if !slices.Equal(load, tt.load) {
+				t.Errorf("loads %q, want %q", load, tt.load)
 			}
 			if !slices.Equal(edits, tt.edits) {
 				t.Errorf("edits\n got  %q\n want %q", edits, tt.edits)
@@ -263,24 +277,110 @@ func TestNames(t *testing.T) {
 
 func TestAppArmor(t *testing.T) {
 	label := func(l string) func(*specs.Spec) { return func(s *specs.Spec) { s.Process.ApparmorProfile = l } }
-	none := func(in *enforce.Input) { in.Facts.AppArmor = enforce.AppArmor{} }
-	const set = `set /process/apparmorProfile "runclamp-default"`
+	named := func(name string) func(*policy.Controls) {
+		return func(c *policy.Controls) { c.AppArmor.Profile = name }
+	}
+	host := func(change func(*enforce.AppArmor)) func(*enforce.Input) {
+		return func(in *enforce.Input) { change(&in.Facts.AppArmor) }
+	}
+	loaded := func(names ...string) func(*enforce.AppArmor) {
+		return func(a *enforce.AppArmor) {
+			a.Loaded = map[string]bool{}
+			for _, n := range names {
+				a.Loaded[n] = true
+			}
+		}
+	}
+	own := func(text, problem string, names ...string) func(*enforce.Input) {
+		return host(func(a *enforce.AppArmor) {
+			loaded(names...)(a)
+			a.Own, a.Problem = apparmor.Profile{Name: "site", Text: text}, problem
+		})
+	}
+	shipped := defaultProfile(t).Name
+	set := fmt.Sprintf("set /process/apparmorProfile %q", shipped)
+	const setSite = `set /process/apparmorProfile "site"`
+	mended, refused := []string{"appArmor:unconfined fix"}, []string{"appArmor:unconfined reject"}
 	runControlCases(t, []controlCase{
-		{name: "none", spoil: label(""), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "unconfined", spoil: label("unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "another is kept", spoil: label("docker-default"), verdict: enforce.Unchanged},
-		{name: "the kernel trims it", spoil: label("unconfined "), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "a stack of nothing", spoil: label("unconfined//&unconfined"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "in complain or unconfined mode", spoil: label("crun"), findings: []string{"appArmor:unconfined fix"}, edits: []string{set}, verdict: enforce.Fixed},
-		{name: "in complain or unconfined mode, and nothing loaded", spoil: label("crun"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
-			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
-		{name: "unconfined, and nothing loaded", spoil: label("unconfined"), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" },
-			findings: []string{"appArmor:unconfined reject"}, verdict: enforce.Refused},
-		{name: "none, and nothing loaded", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Profile = "site" }, findings: []string{"appArmor:none audit"}, verdict: enforce.Unchanged},
-		{name: "unavailable, skipped", input: none, findings: []string{"appArmor:unavailable audit"}, verdict: enforce.Unchanged},
-		{name: "unavailable, refused", input: none, policy: func(c *policy.Controls) { c.AppArmor.IfUnavailable = policy.RejectUnavailable },
+		{name: "none", spoil: label(""), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "none, and not loaded", spoil: label(""), input: host(loaded()), findings: mended, edits: []string{set}, load: []string{shipped}, verdict: enforce.Fixed},
+		{name: "unconfined", spoil: label("unconfined"), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "unconfined, and not loaded", spoil: label("unconfined"), input: host(loaded()), findings: mended, edits: []string{set}, load: []string{shipped}, verdict: enforce.Fixed},
+		{name: "shipped, and not loaded", spoil: label(shipped), input: host(loaded()), findings: mended, edits: []string{set}, load: []string{shipped}, verdict: enforce.Fixed},
+		{name: "shipped by another release", spoil: label("runclamp-default-0123456789ab"), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "confined by another profile", spoil: label("docker-default"), verdict: enforce.Unchanged},
+		{name: "the kernel trims it", spoil: label("unconfined "), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "a stack of nothing", spoil: label("unconfined//&unconfined"), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "in complain or unconfined mode", spoil: label("crun"), findings: mended, edits: []string{set}, verdict: enforce.Fixed},
+		{name: "rejected", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Action = policy.Reject }, findings: refused, verdict: enforce.Refused},
+		{name: "audited, nothing is loaded", spoil: label(""), input: host(loaded()), policy: func(c *policy.Controls) { c.AppArmor.Action = policy.Audit },
+			findings: []string{"appArmor:unconfined audit"}, verdict: enforce.Unchanged},
+
+		{name: "a file's", spoil: label(""), policy: named("site"), input: own("text", ""), findings: mended, edits: []string{setSite}, load: []string{"site"}, verdict: enforce.Fixed},
+		{name: "a file's, loaded: it may have changed", spoil: label(""), policy: named("site"), input: own("text", "", "site"), findings: mended, edits: []string{setSite}, load: []string{"site"}, verdict: enforce.Fixed},
+		{name: "somebody else's, loaded", spoil: label(""), policy: named("site"), input: own("", "", "site"), findings: mended, edits: []string{setSite}, verdict: enforce.Fixed},
+		{name: "somebody else's, not loaded", spoil: label(""), policy: named("site"), input: own("", ""), findings: refused, verdict: enforce.Refused},
+		{name: "a file that is not good", spoil: label(""), policy: named("site"), input: own("", "a good file"), findings: refused, verdict: enforce.Refused},
+
+		{name: "a service's", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Allow.Execute = []string{"/server"} }, findings: mended,
+			edits: []string{fmt.Sprintf("set /process/apparmorProfile %q", allowProfile(t).Name)}, load: []string{allowProfile(t).Name}, verdict: enforce.Fixed},
+		{name: "a service's without a list", spoil: label(""), policy: named("runclamp-allow"), findings: refused, verdict: enforce.Refused},
+		{name: "a service's with a path that is none", spoil: label(""), policy: func(c *policy.Controls) { c.AppArmor.Allow.Execute = []string{"/a*"} }, findings: refused, verdict: enforce.Refused},
+
+		{name: "rootless, none", spoil: label(""), input: func(in *enforce.Input) { loaded()(&in.Facts.AppArmor); in.Facts.UserNamespace = true },
+			findings: []string{"appArmor:none audit"}, verdict: enforce.Unchanged},
+		{name: "rootless, unconfined", spoil: label("unconfined"), input: func(in *enforce.Input) { loaded()(&in.Facts.AppArmor); in.Facts.UserNamespace = true },
+			findings: refused, verdict: enforce.Refused},
+
+		{name: "unavailable, skipped", input: host(func(a *enforce.AppArmor) { *a = enforce.AppArmor{} }), findings: []string{"appArmor:unavailable audit"}, verdict: enforce.Unchanged},
+		{name: "unavailable, refused", input: host(func(a *enforce.AppArmor) { *a = enforce.AppArmor{} }), policy: func(c *policy.Controls) { c.AppArmor.IfUnavailable = policy.RejectUnavailable },
 			findings: []string{"appArmor:unavailable reject"}, verdict: enforce.Refused},
+		{name: "the kernel complains, skipped", input: host(func(a *enforce.AppArmor) { *a = enforce.AppArmor{Enabled: true, Permissive: "complain"} }),
+			findings: []string{"appArmor:unavailable audit"}, verdict: enforce.Unchanged},
+		{name: "the kernel complains, refused", input: host(func(a *enforce.AppArmor) { *a = enforce.AppArmor{Enabled: true, Permissive: "complain"} }),
+			policy: func(c *policy.Controls) { c.AppArmor.IfUnavailable = policy.RejectUnavailable }, findings: []string{"appArmor:unavailable reject"}, verdict: enforce.Refused},
 	})
+}
+
+// TestUnprepared: what can't be done on the host refuses, with the reason, and leaves nothing to be carried out.
+func TestUnprepared(t *testing.T) {
+	spec := clean(t)
+	spec.Process.ApparmorProfile, spec.Process.NoNewPrivileges = "", false
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: spec}
+	in.Facts.AppArmor.Loaded = nil
+	d := enforce.Decide(in)
+	if d.Verdict != enforce.Fixed || len(d.Prepare) != 1 {
+		t.Fatalf("%s, %v", d.Verdict, d.Prepare)
+	}
+	failed := d.Unprepared(d.Prepare[0], errors.New("line 7"))
+	if failed.Verdict != enforce.Refused || failed.Edits != nil || failed.Prepare != nil || failed.Spec != nil {
+		t.Errorf("%+v", failed)
+	}
+	const want = "appArmor:unconfined: no AppArmor profile at process.apparmorProfile, wanted the profile runclamp-default-"
+	if got := failed.Refusal("test"); !strings.HasPrefix(got, want) || !strings.Contains(got, "which can't be loaded (line 7)") || strings.Contains(got, "noNewPrivileges") {
+		t.Error(got)
+	}
+	if d.Findings[0].Action != policy.Fix {
+		t.Error("the decision itself was changed")
+	}
+}
+
+func defaultProfile(t testing.TB) apparmor.Profile {
+	t.Helper()
+	p, err := apparmor.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func allowProfile(t testing.TB) apparmor.Profile {
+	t.Helper()
+	p, err := apparmor.Allow(policy.AppArmorAllow{Execute: []string{"/server"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func TestCheckpoint(t *testing.T) {
@@ -316,10 +416,10 @@ func TestExceptions(t *testing.T) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 		},
 			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
-		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
-			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
-		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
-			findings: []string{"seccomp:beyond-default audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
+		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond"),
+			findings: []string{"seccomp:beyond fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
+		{name: "all of it", spoil: profile, input: except("seccomp:beyond", "seccomp:conditions"),
+			findings: []string{"seccomp:beyond audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
 	})
 }
 
@@ -467,12 +567,22 @@ func TestSeccomp(t *testing.T) {
 	runControlCases(t, []controlCase{
 		{name: "own and stricter", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Syscalls: rules(allow("read", "exit_group"))}), verdict: enforce.Unchanged},
 		{name: "beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("read", "mount"), allow("bpf"))}),
-			findings: []string{"seccomp:beyond-default fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
+			findings: []string{"seccomp:beyond fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
 		{name: "architectures", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: rules(allow("read"))}),
 			findings: []string{"seccomp:architectures fix"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
-		{name: "allow by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: errno})}),
-			findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
-		{name: "log by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActLog}), findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
+		{name: "a policy's profile that is not there", policy: func(c *policy.Controls) { c.Seccomp.Profile = "default+mine" },
+			findings: []string{"seccomp:profile reject"}, verdict: enforce.Refused},
+		{name: "architectures are kept", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, verdict: enforce.Unchanged},
+		{name: "a multiplexer gets round conditions", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86}, Syscalls: rules(allow("socketcall"),
+			specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}})}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, findings: []string{"seccomp:denied fix"},
+			edits: []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "a listener that the policy trusts", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}),
+			policy: func(c *policy.Controls) { c.Seccomp.Listeners = []string{"/run/a"} }, verdict: enforce.Unchanged},
+		{name: "a name that ends early", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("mount\x00x"))}), findings: []string{"seccomp:name reject"}, verdict: enforce.Refused},
+		{name: "a seventh argument", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}}})}),
+			findings: []string{"seccomp:condition reject"}, verdict: enforce.Refused},
 		{name: "listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "notify", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActNotify})}),
 			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
@@ -490,6 +600,22 @@ func TestSeccomp(t *testing.T) {
 		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
 	})
+
+	// What lets through by default is mended: the policy's profile, without what this one denies.
+	for _, action := range []specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog} {
+		t.Run("by default "+string(action), func(t *testing.T) {
+			s := clean(t)
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount", "futex"}, Action: specs.ActKillProcess})}
+			d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s})
+			if d.Verdict != enforce.Fixed || d.Findings[0].Name() != "seccomp:default" {
+				t.Fatalf("%s, %+v", d.Verdict, d.Findings)
+			}
+			p := d.Spec.Linux.Seccomp
+			if p.DefaultAction != errno || !may(p, "read", 0) || may(p, "futex", 0) || may(p, "mount", 0) || may(p, "socket", 40) || !may(p, "socket", 2) {
+				t.Errorf("not Docker's default without what is denied: %s", mustJSON(t, p))
+			}
+		})
+	}
 
 	// Nothing, and what runc takes for nothing: Docker's default comes in whole, for the capabilities that are left.
 	for name, p := range map[string]*specs.LinuxSeccomp{"none": nil, "empty": {}} {

@@ -49,6 +49,9 @@ func decide(in Input, controls []Control) Decision {
 					}
 					d.Files[name] = text
 				}
+				for _, p := range f.Load {
+					d.Prepare = append(d.Prepare, Preparation{c.Name, p})
+				}
 			}
 			d.Verdict = worse(d.Verdict, f.Action)
 			d.Findings = append(d.Findings, f)
@@ -59,8 +62,22 @@ func decide(in Input, controls []Control) Decision {
 	})
 	d.Spec = in.Spec
 	if d.Verdict == Refused {
-		d.Edits, d.Files, d.Spec = nil, nil, nil
+		d.Edits, d.Files, d.Prepare, d.Spec = nil, nil, nil, nil
 	}
+	return d
+}
+
+// Unprepared is the decision after one of its preparations has failed: refused, by the findings that needed it.
+func (d Decision) Unprepared(p Preparation, why error) Decision {
+	d.Findings = slices.Clone(d.Findings)
+	for i, f := range d.Findings {
+		if f.Control == p.Control && slices.Contains(f.Load, p.Profile) {
+			d.Findings[i].Action = policy.Reject
+			d.Findings[i].Wanted += fmt.Sprintf(", which can't be loaded (%v)", why)
+		}
+	}
+	d.Verdict = Refused
+	d.Edits, d.Files, d.Prepare, d.Spec = nil, nil, nil, nil
 	return d
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"runclamp/bundle"
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
 	"runclamp/enforce/seccomp"
 
@@ -120,7 +121,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	}
 	if g.IntN(3) == 0 {
 		in.Policy.Exceptions = []policy.Exception{{Name: "e", Allow: some(g, "capabilities", "capabilities:SYS_ADMIN", "nonRoot", "nonRoot:gid",
-			"seccomp:beyond-default", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
+			"seccomp:beyond", "seccomp:unconfined", "readOnlyRootfs", "appArmor", "checkpoint", "privileged", "resources:pids", "resources:RLIMIT_CORE",
 			"specification:linux.cgroupsPath", "hostMounts", "hostMounts:propagation", "hostMounts:/etc", "devices", "annotations", "hooks", "hostNamespaces:network", "hostNamespaces:cgroup", "sysctls")}}
 	}
 	c := &in.Policy.Controls
@@ -141,6 +142,7 @@ func (g generator) input(t testing.TB) enforce.Input {
 	c.Specification.Action = pick(g, policy.Reject, policy.Off)
 	c.Privileged.Action = pick(g, policy.Reject, policy.Audit)
 	c.Seccomp.Profile = pick(g, policy.DefaultProfile, policy.AnyProfile)
+	c.Seccomp.Architectures = pick(g, policy.NativeArchitecture, policy.KeepArchitectures)
 	c.NonRoot.Passwd = g.IntN(2) == 0
 	c.HostNamespaces.Action = pick(g, policy.Fix, policy.Fix, policy.Reject, policy.Off, policy.Audit)
 	c.HostNamespaces.Allow = some(g, policy.HostPID, policy.HostNetwork, policy.HostCgroup)
@@ -160,6 +162,11 @@ func (g generator) input(t testing.TB) enforce.Input {
 	in.Facts.OOMScoreAdj = pick(g, 0, 0, -998, 100)
 	in.Facts.HardLimits = pick(g, nil, map[string]uint64{"RLIMIT_CORE": 1<<64 - 1, "RLIMIT_NOFILE": 512})
 	c.AppArmor.IfUnavailable = pick(g, policy.SkipUnavailable, policy.RejectUnavailable)
+	if in.Facts.AppArmor.Enabled && g.IntN(2) == 0 {
+		in.Facts.AppArmor = enforce.AppArmor{Enabled: true, Permissive: pick(g, "", "", "complain"), Own: apparmor.Profile{Name: "site", Text: pick(g, "", "text")}}
+		c.AppArmor.Profile = pick(g, "runclamp-default", "site")
+		c.AppArmor.Allow.Network = some[policy.NetworkFamily](g, "inet")
+	}
 	return in
 }
 
@@ -185,7 +192,7 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 		t.Fatalf("deciding twice gives two decisions:\n%s", text)
 	}
 	if d.Verdict == enforce.Refused {
-		if d.Edits != nil || d.Spec != nil {
+		if d.Edits != nil || d.Spec != nil || d.Prepare != nil {
 			t.Fatalf("a refusal comes with edits:\n%s", text)
 		}
 		if len(d.Findings) == 0 {
@@ -215,13 +222,20 @@ func holdLaws(t *testing.T, text []byte, in enforce.Input) {
 
 	// Sound and idempotent.
 	in.Spec = after
+	in.Facts.AppArmor.Loaded = maps.Clone(in.Facts.AppArmor.Loaded)
+	for _, p := range d.Prepare {
+		if in.Facts.AppArmor.Loaded == nil {
+			in.Facts.AppArmor.Loaded = map[string]bool{}
+		}
+		in.Facts.AppArmor.Loaded[p.Profile.Name] = true
+	}
 	second := enforce.Decide(in)
 	for _, f := range second.Findings {
 		if f.Action != policy.Audit {
 			t.Fatalf("not sound: the clamped configuration has the finding %s (%s)\n%s\n%s", f.Name(), f.Found, text, clamped)
 		}
 	}
-	if len(second.Edits) > 0 {
+	if len(second.Edits) > 0 || len(second.Prepare) > 0 {
 		t.Fatalf("not idempotent: %v\n%s", second.Edits, clamped)
 	}
 	if err := looser(before, after, in.Policy.TmpfsNamed); err != nil {
@@ -448,7 +462,8 @@ func moreSystemCalls(a, b *specs.LinuxSeccomp) error {
 	if !enabled(b) {
 		return errors.New("the seccomp profile is gone")
 	}
-	if a.DefaultAction != b.DefaultAction || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
+	mended := (a.DefaultAction == specs.ActAllow || a.DefaultAction == specs.ActLog || a.DefaultAction == specs.ActTrace) && b.DefaultAction == specs.ActErrno
+	if a.DefaultAction != b.DefaultAction && !mended || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
 		return errors.New("default action, flags or listener changed")
 	}
 	for _, arch := range b.Architectures {
@@ -569,7 +584,13 @@ func condition(a specs.LinuxSeccompArg, v uint64) bool {
 
 // lossless: what nobody knows is still there, byte for byte.
 func lossless(a, b *bundle.Document) error {
-	if was, is := a.Member("x-unknown"), b.Member("x-unknown"); !bytes.Equal(was, is) {
+	text := func(d *bundle.Document) []byte {
+		if m := d.Member("x-unknown"); m != nil {
+			return m.Bytes()
+		}
+		return nil
+	}
+	if was, is := text(a), text(b); !bytes.Equal(was, is) {
 		return fmt.Errorf("x-unknown was %s and is %s", was, is)
 	}
 	return nil

@@ -10,12 +10,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// seccompProfile: the system calls of the process are filtered at least as strictly as Docker's default does for the
+// seccompProfile: the system calls of the process are filtered at least as strictly as the policy's profile does for the
 // capabilities that the process has, and at least as strictly as the engine asked.
 //
-// Where the engine sent no profile (Kubernetes sends none unless the pod asks for RuntimeDefault), Docker's default is
-// installed. Where it sent one, what goes beyond the default is taken out of it, and so are foreign architectures; a policy
-// may be content with any profile (seccomp.profile: any), which then may even let through by default.
+// Where the engine sent no profile (Kubernetes sends none unless the pod asks for RuntimeDefault), the policy's is installed. Where it sent
+// one, what goes beyond the policy's is taken out of it, and so are foreign architectures unless the policy keeps them; a policy may be
+// content with any profile (seccomp.profile: any), which then may even let through by default.
 //
 // Docker: --security-opt seccomp=FILE; Kubernetes: securityContext.seccompProfile.
 func seccompProfile() Control {
@@ -24,7 +24,7 @@ func seccompProfile() Control {
 		Fields: []string{"/linux/seccomp"},
 		Action: func(c policy.Controls) policy.Action { return c.Seccomp.Action },
 		Reference: Reference{
-			Fix:        "installs Docker's default, or takes out what goes beyond it",
+			Fix:        "installs the policy's profile, or takes out what goes beyond it",
 			Docker:     "--security-opt seccomp=FILE, or nothing",
 			Compose:    "security_opt",
 			Kubernetes: "securityContext.seccompProfile.type: RuntimeDefault",
@@ -37,17 +37,11 @@ func seccompProfile() Control {
 }
 
 func checkSeccomp(in Input) []Finding {
-	var bounding []string
-	if caps := process(in.Spec).Capabilities; caps != nil {
-		bounding = caps.Bounding
-	}
-	bound, err := seccomp.Default(bounding)
-	if err != nil {
-		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile to hold it against"}}
-	}
-
 	asked := linux(in.Spec).Seccomp
-	anyProfile := in.Policy.Controls.Seccomp.Profile == policy.AnyProfile
+	bound, bad := boundOf(in, asked)
+	if bad != nil {
+		return []Finding{*bad}
+	}
 	if noProfile(asked) {
 		return []Finding{{
 			Detail: "unconfined", Pointer: "/linux/seccomp",
@@ -56,21 +50,56 @@ func checkSeccomp(in Input) []Finding {
 			Edits: []Edit{{Set, "/linux/seccomp", bound}},
 		}}
 	}
-	if p := seccomp.Check(asked); p != nil && (!anyProfile || p.Detail != "default") {
+	if p := seccomp.Check(asked, in.Policy.Controls.Seccomp.Listeners); p != nil {
 		return []Finding{{
 			Detail: p.Detail, Pointer: "/linux/seccomp" + p.Field,
 			Found: p.Found, Wanted: p.Wanted,
 			Mend: `use the engine's default profile, or one that denies by default: "--security-opt seccomp=FILE" (Kubernetes: securityContext.seccompProfile)`,
 		}}
 	}
-	if anyProfile {
+	if in.Policy.Controls.Seccomp.Profile == policy.AnyProfile {
 		return nil
 	}
-	n, err := seccomp.Narrow(asked, bound)
+	n, err := seccomp.Intersect(asked, bound)
 	if err != nil {
-		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile that can be narrowed"}}
+		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile that can be intersected"}}
 	}
-	return narrowed(n)
+	return intersected(asked, n)
+}
+
+// boundOf is the intersection of the profiles that the policy names, for the capabilities that the process has in the end and for the
+// architectures that may stay.
+func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding) {
+	var bounding []string
+	if caps := process(in.Spec).Capabilities; caps != nil {
+		bounding = caps.Bounding
+	}
+	names := in.Policy.Controls.Seccomp.Profile.Names()
+	if len(names) == 0 {
+		names = []string{string(policy.DefaultProfile)} // what is installed where the engine sends none
+	}
+	keep := in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures && !noProfile(asked)
+	var bound *specs.LinuxSeccomp
+	for _, name := range names {
+		p, err := seccompBound(name, in.Facts.Seccomp, bounding)
+		if err != nil {
+			return nil, &Finding{Detail: "profile", Pointer: "/linux/seccomp", Found: fmt.Sprintf("the policy's seccomp.profile %s: %v", name, err), Wanted: "a profile that can be read",
+				Mend: "correct the profile (clampctl profile lint), or the policy that names it"}
+		}
+		if keep {
+			p.Architectures = append([]specs.Arch{seccomp.Native()}, seccomp.Family()...)
+		}
+		if bound == nil {
+			bound = p
+			continue
+		}
+		n, err := seccomp.Intersect(bound, p)
+		if err != nil {
+			return nil, &Finding{Detail: "profile", Pointer: "/linux/seccomp", Found: "the policy's profile " + name, Wanted: err.Error()}
+		}
+		bound = n.Profile
+	}
+	return bound, nil
 }
 
 // noProfile: runc takes a profile with neither a default action nor rules for none (specconv.SetupSeccomp).
@@ -78,27 +107,41 @@ func noProfile(p *specs.LinuxSeccomp) bool {
 	return p == nil || p.DefaultAction == "" && len(p.Syscalls) == 0
 }
 
-func narrowed(n seccomp.Narrowed) []Finding {
+func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
 	var found []Finding
 	if len(n.Architectures) > 0 {
 		found = append(found, Finding{
 			Detail: "architectures", Pointer: "/linux/seccomp/architectures",
 			Found:  fmt.Sprintf("system calls of %d more architectures", len(n.Architectures)),
-			Wanted: "the machine's own",
+			Wanted: "those that the policy keeps",
 			Edits:  []Edit{{Set, "/linux/seccomp/architectures", n.Profile.Architectures}},
 		})
 	}
-	if len(n.Removed)+len(n.Limited)+len(n.Dropped) == 0 {
-		return found
-	}
 	rules := []Edit{{Set, "/linux/seccomp/syscalls", n.Profile.Syscalls}}
+	if n.Default {
+		edits := []Edit{{Set, "/linux/seccomp/defaultAction", n.Profile.DefaultAction}}
+		switch {
+		case n.Profile.DefaultErrnoRet != nil:
+			edits = append(edits, Edit{Set, "/linux/seccomp/defaultErrnoRet", n.Profile.DefaultErrnoRet})
+		case asked.DefaultErrnoRet != nil:
+			edits = append(edits, Edit{Op: Remove, Pointer: "/linux/seccomp/defaultErrnoRet"})
+		}
+		found = append(found, Finding{
+			Detail: "default", Pointer: "/linux/seccomp/defaultAction",
+			Found:  fmt.Sprintf("a profile that lets through by default (%s)", asked.DefaultAction),
+			Wanted: "the policy's profile, without what this one denies",
+			Edits:  append(edits, rules...),
+		})
+		rules = []Edit{} // one edit serves them all
+	}
 	for _, f := range []struct {
 		detail, what string
 		names        []string
 	}{
-		{"beyond-default", "system calls beyond Docker's default", n.Removed},
-		{"conditions", "system calls without the conditions of Docker's default", n.Limited},
-		{"undecided", "conditions that can't be compared with those of Docker's default", n.Dropped},
+		{"beyond", "system calls beyond the policy's profile", n.Removed},
+		{"conditions", "system calls without the conditions of the policy's profile", n.Limited},
+		{"undecided", "conditions that can't be brought together with those of the policy's profile", n.Undecided},
+		{"denied", "system calls that the policy's profile denies with an error of its own, or that get round conditions", n.Denied},
 	} {
 		if len(f.names) == 0 {
 			continue
@@ -106,7 +149,7 @@ func narrowed(n seccomp.Narrowed) []Finding {
 		found = append(found, Finding{
 			Detail: f.detail, Pointer: "/linux/seccomp/syscalls",
 			Found:  fmt.Sprintf("%s: %s", f.what, strings.Join(f.names, ", ")),
-			Wanted: "at least Docker's default for its capabilities",
+			Wanted: "at least the policy's profile for the container's capabilities",
 			Edits:  rules,
 		})
 		rules = []Edit{} // one edit serves them all

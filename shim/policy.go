@@ -28,6 +28,8 @@ type PolicyFile struct {
 	path, sha256 string
 	// unchecked: who owns it could not be told, because this is not the initial user namespace.
 	unchecked bool
+	// confDir is the configuration folder, which has profiles as well.
+	confDir string
 }
 
 func (r Runtime) policy() (PolicyFile, error) {
@@ -41,7 +43,7 @@ func ReadPolicy(confDir, runDir, called string, now time.Time) (PolicyFile, erro
 	if err != nil {
 		return PolicyFile{}, err
 	}
-	p := PolicyFile{path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
+	p := PolicyFile{confDir: confDir, path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
 	_, err = os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		p.path = ""

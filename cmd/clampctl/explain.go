@@ -89,6 +89,9 @@ func explain(w io.Writer, j shim.Judgement) error {
 			fmt.Fprintf(w, "+ %s\n", shortened(c.To))
 		}
 	}
+	for _, p := range d.Prepare {
+		fmt.Fprintf(w, "@@ the kernel\n+ AppArmor profile %s, unless it is loaded as it is\n", p.Profile.Name)
+	}
 	if len(d.Findings) > 0 {
 		return errFindings
 	}

@@ -20,9 +20,10 @@ const (
 )
 
 var (
-	// version and confDir are set at link time, as runclamp's are.
+	// version and the folders are set at link time, as runclamp's are.
 	version = "development"
 	confDir = "/etc/runclamp"
+	runDir  = "/run/runclamp"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -74,7 +75,7 @@ Exit status: 0 nothing to report, 1 findings, 2 wrong usage or configuration, 3 
 		RunE:          needsCommand,
 	}
 	root.SetVersionTemplate("clampctl {{.Version}}\n")
-	root.AddCommand(explainCommand(), policyCommand(), versionCommand())
+	root.AddCommand(appArmorCommand(), explainCommand(), policyCommand(), profileCommand(), versionCommand())
 	return root
 }
 

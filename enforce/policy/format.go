@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
+
+	"runclamp/enforce/spelling"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -71,8 +74,12 @@ func formatOf(is string) (format, bool) {
 		return format{"an absolute path", str, parseTmpfsPath}, true
 	case "file":
 		return format{"an absolute path", str, parseFile}, true
+	case "confinedPath":
+		return format{"an absolute path in the container", str, parseConfinedPath}, true
 	case "log":
 		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
+	case "seccompProfile":
+		return format{"profiles' names or file:/absolute/path, joined by +", str, parseSeccompProfile}, true
 	case "profile":
 		return format{"a profile's name or file:/absolute/path", str, parseProfile}, true
 	}
@@ -121,7 +128,7 @@ func scalar(n *yaml.Node, v reflect.Value, tag reflect.StructTag, now time.Time)
 			return nil, mismatch()
 		}
 		if !slices.Contains(e.values(), n.Value) {
-			return nil, errors.New(unknown(n.Value, e.values()))
+			return nil, errors.New(spelling.Unknown(n.Value, e.values()))
 		}
 		return n.Value, nil
 	}
@@ -147,7 +154,7 @@ func presetNames() []string { return []string{"baseline", "restricted", "hardene
 
 func parsePreset(text string, _ time.Time) (any, error) {
 	if !slices.Contains(presetNames(), text) {
-		return nil, errors.New(unknown(text, presetNames()))
+		return nil, errors.New(spelling.Unknown(text, presetNames()))
 	}
 	return text, nil
 }
@@ -187,7 +194,7 @@ func parseFinding(text string, _ time.Time) (any, error) {
 	control, detail, colon := strings.Cut(text, ":")
 	switch {
 	case !slices.Contains(Names(), control):
-		return nil, fmt.Errorf("unknown control %s", unknown(control, Names()))
+		return nil, fmt.Errorf("unknown control %s", spelling.Unknown(control, Names()))
 	case colon && detail == "":
 		return nil, fmt.Errorf("%q names no detail behind the colon", text)
 	case detail == "*":
@@ -375,7 +382,7 @@ func parseCapability(text string, _ time.Time) (any, error) {
 		name = "CAP_" + name
 	}
 	if !slices.Contains(KernelCapabilities(), name) {
-		return nil, fmt.Errorf("unknown capability %s", unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
+		return nil, fmt.Errorf("unknown capability %s", spelling.Unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
 	}
 	return name, nil
 }
@@ -443,6 +450,19 @@ func parseFile(text string, _ time.Time) (any, error) {
 	return text, nil
 }
 
+// parseConfinedPath: a path means itself. AppArmor reads globs and variables in quotation marks too (apparmor.d(5)).
+func parseConfinedPath(text string, now time.Time) (any, error) {
+	if text != "/" {
+		if _, err := parseFile(text, now); err != nil {
+			return nil, err
+		}
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || strings.ContainsAny(text, `*?[]{}()^"'\@,#<>`) {
+		return nil, fmt.Errorf(`%q: there are no patterns, and none of * ? [ ] { } ( ) ^ " ' \ @ , # < >; a folder stands for all that is below it`, text)
+	}
+	return text, nil
+}
+
 func parseLog(text string, now time.Time) (any, error) {
 	if text == "" {
 		return text, nil
@@ -463,6 +483,26 @@ func parseProfile(text string, now time.Time) (any, error) {
 	}
 	if text == "" || len(text) > maxName || strings.ContainsAny(text[:1], "._-") || strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) {
 		return nil, fmt.Errorf("wanted a profile's name (letters, digits, \".\", \"_\", \"-\") or file:/absolute/path, found %q", text)
+	}
+	return text, nil
+}
+
+// parseSeccompProfile: names joined by "+", which no name and no path has therefore.
+func parseSeccompProfile(text string, now time.Time) (any, error) {
+	if text == string(AnyProfile) {
+		return text, nil
+	}
+	names := strings.Split(text, "+")
+	for i, name := range names {
+		if name == string(AnyProfile) {
+			return nil, fmt.Errorf("%q: %s is every profile, and makes no other stricter; leave it out", text, name)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%q: %s stands twice", text, name)
+		}
+		if _, err := parseProfile(name, now); err != nil {
+			return nil, err
+		}
 	}
 	return text, nil
 }

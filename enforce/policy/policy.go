@@ -4,6 +4,12 @@
 // It is pure: where the file's text comes from is not its business.
 package policy
 
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
 // Action is what happens to a finding of a control.
 type Action string
 
@@ -268,9 +274,52 @@ type AppArmor struct {
 	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
 	// Profile is a shipped name, a name in the configuration folder's profiles/, or file:/absolute/path.
 	Profile string `json:"profile" is:"profile" doc:"a shipped profile, one in the configuration folder's profiles/, or file:/absolute/path"`
+	// Allow is not empty: the profile is made of it, whatever Profile says.
+	Allow AppArmorAllow `json:"allow" doc:"what one service may do; if anything is listed, the profile runclamp-allow is made of it and used instead"`
 	// IfUnavailable decides where the kernel has no AppArmor.
 	IfUnavailable IfUnavailable `json:"ifUnavailable" tighten:"order" doc:"where the kernel has no AppArmor: skip and record, or reject"`
 }
+
+// AppArmorAllow is what a service needs. Paths are the container's, without links; a folder stands for all that is below it.
+type AppArmorAllow struct {
+	Read    []string        `json:"read" is:"confinedPath" doc:"files and folders that it reads"`
+	Write   []string        `json:"write" is:"confinedPath" doc:"files and folders that it reads and writes"`
+	Execute []string        `json:"execute" is:"confinedPath" doc:"programs that it runs and libraries that it loads"`
+	Network []NetworkFamily `json:"network" doc:"families of socket(2) that it speaks"`
+}
+
+// Empty: nothing is listed.
+func (a AppArmorAllow) Empty() bool {
+	return len(a.Read)+len(a.Write)+len(a.Execute)+len(a.Network) == 0
+}
+
+// AppArmors are the settings of the control that a container may get: what holds for all, and what rules lay over it. Each once.
+func (f *File) AppArmors() ([]AppArmor, error) {
+	var all []AppArmor
+	add := func(c Controls) {
+		same := func(a AppArmor) bool { return reflect.DeepEqual(a, c.AppArmor) }
+		if c.AppArmor.Action != Off && !slices.ContainsFunc(all, same) {
+			all = append(all, c.AppArmor)
+		}
+	}
+	add(f.Base)
+	for _, r := range f.Rules {
+		c := f.Base
+		if err := r.Controls.lay(&c); err != nil {
+			return nil, err
+		}
+		add(c)
+	}
+	return all, nil
+}
+
+// NetworkFamily is a family of socket(2) that a service may list.
+type NetworkFamily string
+
+func (NetworkFamily) values() []string { return NetworkFamilies() }
+
+// NetworkFamilies are those that a service may list. The others lead to the host's hardware and to parts of the kernel that few use.
+func NetworkFamilies() []string { return []string{"inet", "inet6", "netlink", "unix"} }
 
 // IfUnavailable is what appArmor does where the kernel has no AppArmor.
 type IfUnavailable string
@@ -286,11 +335,16 @@ func (IfUnavailable) values() []string { return []string{"skip", "reject"} }
 
 // Seccomp is linux.seccomp.
 type Seccomp struct {
-	Action  Action         `json:"action" tighten:"order" doc:"what happens to a finding"`
-	Profile SeccompProfile `json:"profile" tighten:"order" doc:"default: at least as strict as Docker's default; any: whatever the engine sends, but not unconfined"`
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Profile names what a container's own profile is held against.
+	Profile SeccompProfile `json:"profile" is:"seccompProfile" tighten:"join" doc:"what is installed is at least as strict as this: default (Docker's), strict, one in the configuration folder's profiles/, file:/absolute/path, or several joined by +; any: whatever the engine sends, but not unconfined"`
+	// Architectures decides about system calls of others than the machine's own.
+	Architectures Architectures `json:"architectures" tighten:"order" doc:"system calls of the machine's own architecture only, or of all that the profile names (keep: for 32-bit programs)"`
+	// Listeners are sockets of agents that may decide about system calls.
+	Listeners []string `json:"listeners" is:"file" tighten:"intersect" doc:"sockets on the host of agents that may decide about system calls (SCMP_ACT_NOTIFY)"`
 }
 
-// SeccompProfile is what a container's own profile is held against.
+// SeccompProfile is one profile's name, or several joined by "+": what is installed is then at least as strict as each.
 type SeccompProfile string
 
 const (
@@ -298,9 +352,44 @@ const (
 	AnyProfile SeccompProfile = "any"
 	// DefaultProfile is Docker's default for the capabilities that are left.
 	DefaultProfile SeccompProfile = "default"
+	// StrictProfile is the allow list for ordinary network services.
+	StrictProfile SeccompProfile = "strict"
 )
 
-func (SeccompProfile) values() []string { return []string{"any", "default"} }
+// Names are the profiles that it names, each once: default, strict, NAME (in the configuration folder's profiles/) or
+// file:/absolute/path. None is AnyProfile.
+func (p SeccompProfile) Names() []string {
+	if p == AnyProfile {
+		return nil
+	}
+	return strings.Split(string(p), "+")
+}
+
+// join is the profile that is as strict as both.
+func (p SeccompProfile) join(q SeccompProfile) SeccompProfile {
+	names := p.Names()
+	for _, name := range q.Names() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return AnyProfile
+	}
+	return SeccompProfile(strings.Join(names, "+"))
+}
+
+// Architectures is what a seccomp profile may say about system calls of further architectures.
+type Architectures string
+
+const (
+	// KeepArchitectures leaves those that the engine's profile names.
+	KeepArchitectures Architectures = "keep"
+	// NativeArchitecture takes all out but the machine's own.
+	NativeArchitecture Architectures = "native"
+)
+
+func (Architectures) values() []string { return []string{"keep", "native"} }
 
 // Exec is what a process that is started in a running container may have.
 type Exec struct {
