@@ -141,10 +141,15 @@ func holdLaws(t *testing.T, seed uint64) {
 	}
 }
 
+func calledOn(a specs.Arch, name string) bool {
+	c := named(name)
+	return c.on(a)
+}
+
 // sameRules: both profiles say the very same of a call.
 func sameRules(a, b *specs.LinuxSeccomp, name string) bool {
-	x, y := rulesOf(a, false), rulesOf(b, false)
-	return slices.EqualFunc(x.rules[name], y.rules[name], sameRule)
+	x, y, c := rulesOf(a, false), rulesOf(b, false), named(name)
+	return slices.EqualFunc(x.rules(&c), y.rules(&c), sameRule)
 }
 
 // TestOneArgument: of simple profiles Compare always knows.
