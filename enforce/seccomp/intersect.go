@@ -78,7 +78,11 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		n.Architectures = append(n.Architectures, specs.ArchX86)
 		return n, err
 	}
-	out.Syscalls = shaped(calls)
+	whose := p // default it is
+	if x.Default {
+		whose = bound
+	}
+	out.Syscalls = append(shaped(calls), newest(whose, covered(&out), calls)...)
 	x.Profile = &out
 	return x.Intersection, nil
 }
@@ -90,9 +94,11 @@ type intersection struct {
 	archs    []specs.Arch
 }
 
-// architectures are those of p that the bound covers. The list stays as it is if all are.
+// architectures are those of p that the bound covers. The list stays as it is if all are. The native one is covered whether it is in the
+// list or not; it is not put there, because runc answers ENOSYS for new system calls only on those that are (patchbpf).
 func architectures(p, bound *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
 	native := Native()
+	kept = []specs.Arch{} // as JSON, an empty list
 	for _, a := range p.Architectures {
 		if a == native || slices.Contains(bound.Architectures, a) {
 			kept = append(kept, a)
@@ -102,9 +108,6 @@ func architectures(p, bound *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
 	}
 	if len(gone) == 0 {
 		return p.Architectures, nil
-	}
-	if !slices.Contains(kept, native) {
-		kept = append([]specs.Arch{native}, kept...)
 	}
 	return kept, gone
 }

@@ -100,8 +100,8 @@ func (c *call) on(a specs.Arch) bool {
 type ruleset struct {
 	fallback rule   // the default action
 	calls    []call // in the order of the profile
-	// places has where in calls one is, from 1, by its row; later has it for those that are in no table. That no map is made of
-	// hundreds of names is most of what a comparison would cost.
+	// places has where in calls one is, from 1, by its row; later has it for those that are in no table. A map of
+	// hundreds of names would be most of what a comparison costs.
 	places [syscalls.Rows]uint16
 	later  map[string]uint16
 	// multiplexed are the rules of 32-bit x86's socketcall(2) and ipc(2), those that come with other calls' rules included. They are made
