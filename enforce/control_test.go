@@ -406,6 +406,13 @@ func TestExceptions(t *testing.T) {
 	profile := func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"read", "mount", "personality"}, Action: specs.ActAllow}}}
 	}
+	foreign := func(rules ...specs.LinuxSyscall) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules}
+		}
+	}
+	socketcall := specs.LinuxSyscall{Names: []string{"socketcall"}, Action: specs.ActAllow}
+	socket := specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}}
 	runControlCases(t, []controlCase{
 		{name: "one capability", spoil: caps, input: except("capabilities:SYS_PTRACE"), findings: []string{"capabilities:CHOWN fix", "capabilities:SYS_PTRACE audit"},
 			edits: []string{`set /process/capabilities/bounding ["CAP_SYS_PTRACE"]`}, verdict: enforce.Fixed},
@@ -418,6 +425,17 @@ func TestExceptions(t *testing.T) {
 			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
 		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond"),
 			findings: []string{"seccomp:beyond fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
+		// What stays is held against the policy's profile on its own architecture, too.
+		{name: "foreign architectures, and a multiplexer that gets round conditions", spoil: foreign(socketcall, socket), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit", "seccomp:denied fix"},
+			edits:    []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "foreign architectures, and calls of theirs", spoil: foreign(specs.LinuxSyscall{Names: []string{"read", "chown32", "vm86"}, Action: specs.ActAllow}), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit", "seccomp:beyond fix"},
+			edits:    []string{`set /linux/seccomp/syscalls [{"names":["read","chown32"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
+		{name: "foreign architectures, and nothing else", spoil: foreign(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActAllow}), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit"}, verdict: enforce.Unchanged},
+		{name: "all of seccomp", spoil: foreign(specs.LinuxSyscall{Names: []string{"read", "vm86"}, Action: specs.ActAllow}), input: except("seccomp"),
+			findings: []string{"seccomp:architectures audit", "seccomp:beyond audit"}, verdict: enforce.Unchanged},
 		{name: "all of it", spoil: profile, input: except("seccomp:beyond", "seccomp:conditions"),
 			findings: []string{"seccomp:beyond audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
 	})

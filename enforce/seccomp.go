@@ -64,7 +64,7 @@ func checkSeccomp(in Input) []Finding {
 	if err != nil {
 		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile that can be intersected"}}
 	}
-	return intersected(asked, n)
+	return append(foreignLifted(in, asked), intersected(asked, n)...)
 }
 
 // boundOf is the intersection of the profiles that the policy names, for the capabilities that the process has in the end and for the
@@ -78,7 +78,7 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 	if len(names) == 0 {
 		names = []string{string(policy.DefaultProfile)} // what is installed where the engine sends none
 	}
-	keep := in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures && !noProfile(asked)
+	keep := keepsArchitectures(in) && !noProfile(asked)
 	var bound *specs.LinuxSeccomp
 	for _, name := range names {
 		p, err := seccompBound(name, in.Facts.Seccomp, bounding)
@@ -102,6 +102,35 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 	return bound, nil
 }
 
+// keepsArchitectures: the policy does, or an exception lifts that foreign ones are taken out. Then the profile is worked out for all of them.
+// To leave them in a list that was worked out for the native one would let through what nobody has looked at.
+func keepsArchitectures(in Input) bool {
+	return in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures || in.lifted("seccomp", "architectures")
+}
+
+// foreignLifted records what an exception leaves in the profile.
+func foreignLifted(in Input, asked *specs.LinuxSeccomp) []Finding {
+	foreign := 0
+	for _, a := range asked.Architectures {
+		if a != seccomp.Native() {
+			foreign++
+		}
+	}
+	if foreign == 0 || in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures || !keepsArchitectures(in) {
+		return nil
+	}
+	return []Finding{{
+		Detail: "architectures", Pointer: "/linux/seccomp/architectures",
+		Found:  moreArchitectures(foreign),
+		Wanted: "those that the policy keeps",
+		Action: policy.Audit,
+	}}
+}
+
+func moreArchitectures(n int) string {
+	return fmt.Sprintf("system calls of %d more architectures", n)
+}
+
 // noProfile: runc takes a profile with neither a default action nor rules for none (specconv.SetupSeccomp).
 func noProfile(p *specs.LinuxSeccomp) bool {
 	return p == nil || p.DefaultAction == "" && len(p.Syscalls) == 0
@@ -112,7 +141,7 @@ func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
 	if len(n.Architectures) > 0 {
 		found = append(found, Finding{
 			Detail: "architectures", Pointer: "/linux/seccomp/architectures",
-			Found:  fmt.Sprintf("system calls of %d more architectures", len(n.Architectures)),
+			Found:  moreArchitectures(len(n.Architectures)),
 			Wanted: "those that the policy keeps",
 			Edits:  []Edit{{Set, "/linux/seccomp/architectures", n.Profile.Architectures}},
 		})

@@ -45,13 +45,16 @@ func meaningOf(p *specs.LinuxSeccomp, on architecture) meaning {
 		for _, conditions := range alternatives(on.cut(s.Args)) {
 			all = append(all, rule{lets(s.Action), conditions})
 		}
+		var row syscalls.Row
 		for _, name := range s.Names {
-			numbers, known := syscalls.Lookup(name)
-			number, ok := numbers.On(on.named)
+			var known bool
+			if row, known = row.FindNear(name); !known {
+				m.strange = m.strange || lets(s.Action)
+				continue
+			}
+			number, ok := row.Numbers().On(on.named)
 			number &^= on.bit
 			switch {
-			case !known:
-				m.strange = m.strange || lets(s.Action)
 			case !ok || number >= uint32(len(m.rules)):
 			case m.rules[number] == nil:
 				m.rules[number] = slices.Clip(all) // whoever appends gets a list of its own

@@ -4,8 +4,6 @@ import (
 	"runtime"
 	"slices"
 
-	"runclamp/enforce/seccomp/syscalls"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -59,16 +57,6 @@ func covered(p *specs.LinuxSeccomp) []specs.Arch {
 // its registers have 64.
 func narrowWords(a specs.Arch) bool {
 	return a == specs.ArchX86 || a == specs.ArchX32 || a == specs.ArchARM
-}
-
-// calledOn: an architecture has the system call, or one that came into the kernel after the tables were made.
-func calledOn(a specs.Arch, name string) bool {
-	n, ok := syscalls.Lookup(name)
-	if !ok || !syscalls.Tabled(a) {
-		return true
-	}
-	_, ok = n.On(a)
-	return ok
 }
 
 // multiplexer is the system call of 32-bit x86 by which another can be called, too, and its number there (ipc(2), socketcall(2)). libseccomp

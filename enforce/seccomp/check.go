@@ -47,22 +47,23 @@ func Check(p *specs.LinuxSeccomp, listeners []string) *Problem {
 	}
 	count := 0
 	for i, s := range p.Syscalls {
-		field := fmt.Sprintf("/syscalls/%d", i)
-		if problem := checkAction(s.Action, s.ErrnoRet, trusted, field+"/action", field+"/errnoRet"); problem != nil {
+		field := func() string { return fmt.Sprintf("/syscalls/%d", i) } // only where there is a problem
+		if problem := checkAction(s.Action, s.ErrnoRet, trusted, "/action", "/errnoRet"); problem != nil {
+			problem.Field = field() + problem.Field
 			return problem
 		}
 		for k, name := range s.Names {
 			if !isName(name) {
-				return &Problem{"name", fmt.Sprintf("%s/names/%d", field, k), fmt.Sprintf("a system call %q", name), "a name of lower-case letters, digits and underscores"}
+				return &Problem{"name", fmt.Sprintf("%s/names/%d", field(), k), fmt.Sprintf("a system call %q", name), "a name of lower-case letters, digits and underscores"}
 			}
 		}
 		for k, a := range s.Args {
-			field := fmt.Sprintf("%s/args/%d", field, k)
+			field := func() string { return fmt.Sprintf("%s/args/%d", field(), k) }
 			switch {
 			case a.Index > maxArgument:
-				return &Problem{"condition", field + "/index", fmt.Sprintf("a condition on argument %d", a.Index), "an index from 0 to 5"}
+				return &Problem{"condition", field() + "/index", fmt.Sprintf("a condition on argument %d", a.Index), "an index from 0 to 5"}
 			case !knownOperator(a.Op):
-				return &Problem{"condition", field + "/op", fmt.Sprintf("operator %q, which is none of seccomp's", a.Op), "SCMP_CMP_EQ, NE, LT, LE, GT, GE or MASKED_EQ"}
+				return &Problem{"condition", field() + "/op", fmt.Sprintf("operator %q, which is none of seccomp's", a.Op), "SCMP_CMP_EQ, NE, LT, LE, GT, GE or MASKED_EQ"}
 			}
 		}
 		if count += len(s.Names) * max(1, len(s.Args)); count > maxRulesInAll {

@@ -40,12 +40,7 @@ type Difference struct {
 func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 	mux := slices.Contains(covered(p), specs.ArchX86)
 	a, b := rulesOf(p, mux), rulesOf(q, mux)
-	names := slices.Clone(a.names)
-	for _, name := range b.names {
-		if _, ok := a.rules[name]; !ok {
-			names = append(names, name)
-		}
-	}
+	calls := a.union(&b)
 	var found []Difference
 	theirs := covered(q)
 	for _, arch := range covered(p) {
@@ -53,10 +48,10 @@ func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 		if !slices.Contains(theirs, arch) {
 			other = &ruleset{fallback: rule{action: specs.ActKillThread}}
 		}
-		for _, name := range callsOn(arch, names, &a, other) {
-			answer, why := within(arch, a.on(arch, name), other.on(arch, name))
+		for _, c := range callsOn(arch, calls, &a, other) {
+			answer, why := within(arch, a.on(arch, &c), other.on(arch, &c))
 			if answer != Yes {
-				found = append(found, Difference{arch, name, answer, why})
+				found = append(found, Difference{arch, c.name, answer, why})
 			}
 		}
 		if lets(a.fallback) && denies(other.fallback) {
@@ -73,18 +68,30 @@ func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 	return answer, found
 }
 
-// callsOn are the names that mean something on an architecture; on 32-bit x86 the multiplexers come in with what they multiplex.
-func callsOn(arch specs.Arch, names []string, sets ...*ruleset) []string {
-	var on []string
-	for _, name := range names {
-		if calledOn(arch, name) {
-			on = append(on, name)
+// union are the calls that either names, s's first.
+func (s *ruleset) union(other *ruleset) []call {
+	calls := slices.Clip(s.calls)
+	for _, c := range other.calls {
+		if s.place(&c) == 0 {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// callsOn are the calls that mean something on an architecture; on 32-bit x86 the multiplexers come in with what they multiplex.
+func callsOn(arch specs.Arch, calls []call, sets ...*ruleset) []call {
+	on := make([]call, 0, len(calls)+2)
+	for _, c := range calls {
+		if c.on(arch) {
+			on = append(on, c)
 		}
 	}
 	if arch == specs.ArchX86 {
-		for _, call := range []string{"socketcall", "ipc"} {
-			if !slices.Contains(on, call) && slices.ContainsFunc(sets, func(s *ruleset) bool { return s.multiplexed[call] != nil }) {
-				on = append(on, call)
+		for _, mux := range []string{"socketcall", "ipc"} {
+			is := func(c call) bool { return c.name == mux }
+			if !slices.ContainsFunc(on, is) && slices.ContainsFunc(sets, func(s *ruleset) bool { return s.multiplexed[mux] != nil }) {
+				on = append(on, named(mux))
 			}
 		}
 	}

@@ -125,9 +125,9 @@ func TestPodman(t *testing.T) {
 		t.Errorf("as strict as itself: %v %v", answer, why)
 	}
 	s := rulesOf(podman(), false)
-	for _, name := range s.names {
-		if !exact(s.rules[name]) {
-			t.Errorf("%s is not built as it is written", name)
+	for _, c := range s.calls {
+		if !exact(c.rules) {
+			t.Errorf("%s is not built as it is written", c.name)
 		}
 	}
 	bound, err := Default(nil)

@@ -42,8 +42,8 @@ func Explain(p *specs.LinuxSeccomp) Explanation {
 		return groups[g]
 	}
 	set := rulesOf(p, false)
-	for _, name := range set.names {
-		rules := set.rules[name]
+	for _, c := range set.calls {
+		name, rules := c.name, c.rules
 		switch conditions := conditional(rules); {
 		case len(rules) > 0 && slices.ContainsFunc(rules, func(r rule) bool { return unconditional(r) && lets(r) }):
 			g := in(name)
@@ -146,8 +146,8 @@ type Stats struct {
 func Count(p *specs.LinuxSeccomp) Stats {
 	var s Stats
 	set := rulesOf(p, false)
-	for _, name := range set.names {
-		rules := set.rules[name]
+	for _, c := range set.calls {
+		rules := c.rules
 		s.Rules += len(rules)
 		switch {
 		case slices.ContainsFunc(rules, func(r rule) bool { return unconditional(r) && lets(r) }):

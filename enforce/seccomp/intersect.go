@@ -57,26 +57,19 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		}
 	}
 
-	names := x.p.names
+	named := x.p.calls
 	if lets(x.p.fallback) {
-		names = slices.Clone(names)
-		for _, name := range x.bound.names {
-			if _, ok := x.p.rules[name]; !ok {
-				names = append(names, name)
-			}
-		}
+		named = x.p.union(&x.bound)
 	}
-	var calls []call
-	for _, name := range names {
-		on := x.on(name)
-		if len(on) == 0 {
+	calls := make([]call, 0, len(named))
+	for _, c := range named {
+		if !slices.ContainsFunc(x.archs, func(a specs.Arch) bool { return called(a, &c) }) {
 			continue // a rule for no call of these architectures
 		}
-		if rules := x.call(name, on); len(rules) > 0 {
-			calls = append(calls, call{name, rules})
+		if c.rules = x.call(&c); len(c.rules) > 0 {
+			calls = append(calls, c)
 		}
 	}
-	out.Syscalls = shaped(calls)
 	calls, ok := x.shutMultiplexers(calls, &out)
 	if !ok {
 		without := *p
@@ -85,7 +78,11 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		n.Architectures = append(n.Architectures, specs.ArchX86)
 		return n, err
 	}
-	out.Syscalls = shaped(calls)
+	whose := p // default it is
+	if x.Default {
+		whose = bound
+	}
+	out.Syscalls = append(shaped(calls), newest(whose, covered(&out), calls)...)
 	x.Profile = &out
 	return x.Intersection, nil
 }
@@ -97,9 +94,11 @@ type intersection struct {
 	archs    []specs.Arch
 }
 
-// architectures are those of p that the bound covers. The list stays as it is if all are.
+// architectures are those of p that the bound covers. The list stays as it is if all are. The native one is covered whether it is in the
+// list or not; it is not put there, because runc answers ENOSYS for new system calls only on those that are (patchbpf).
 func architectures(p, bound *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
 	native := Native()
+	kept = []specs.Arch{} // as JSON, an empty list
 	for _, a := range p.Architectures {
 		if a == native || slices.Contains(bound.Architectures, a) {
 			kept = append(kept, a)
@@ -110,35 +109,25 @@ func architectures(p, bound *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
 	if len(gone) == 0 {
 		return p.Architectures, nil
 	}
-	if !slices.Contains(kept, native) {
-		kept = append([]specs.Arch{native}, kept...)
-	}
 	return kept, gone
 }
 
-// on are the architectures on which a name means something.
-func (x *intersection) on(name string) []specs.Arch {
-	var on []specs.Arch
-	for _, a := range x.archs {
-		called := calledOn(a, name)
-		if !called && a == specs.ArchX86 {
-			mux, _ := multiplexer(name)
-			called = mux != ""
-		}
-		if called {
-			on = append(on, a)
-		}
+// called: a name means something on an architecture.
+func called(a specs.Arch, c *call) bool {
+	if !c.on(a) && a == specs.ArchX86 {
+		mux, _ := multiplexer(c.name)
+		return mux != ""
 	}
-	return on
+	return c.on(a)
 }
 
 // call decides what rules a system call has in the end.
-func (x *intersection) call(name string, on []specs.Arch) []rule {
-	p, bound := x.p.rules[name], x.bound.rules[name]
+func (x *intersection) call(c *call) []rule {
+	p, bound := x.p.rules(c), x.bound.rules(c)
 	if denies(x.fallback) {
-		return x.meant(x.underDenial(name, on, p, bound))
+		return x.meant(x.underDenial(c, p, bound))
 	}
-	return x.meant(x.underPermission(name, on, p, bound))
+	return x.meant(x.underPermission(c, p, bound))
 }
 
 // meant are the rules that runc doesn't drop because they are the default.
@@ -151,9 +140,12 @@ func (x *intersection) meant(rules []rule) []rule {
 }
 
 // underDenial: what has no rule in the end is denied.
-func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule) []rule {
+func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 	if isAll(p, lets) && isAll(bound, lets) {
 		return p // nearly all are like that
+	}
+	if denies(x.p.fallback) && denies(x.bound.fallback) && slices.EqualFunc(p, bound, sameRule) {
+		return p // the same filter is built for all three, whatever it does
 	}
 	ours, oursWhole := allowing(x.p.fallback, p)
 	theirs, theirsWhole := allowing(x.bound.fallback, bound)
@@ -169,9 +161,9 @@ func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule
 			return ours
 		}
 	case !slices.ContainsFunc(theirs, lets) && theirsWhole:
-		x.Removed = append(x.Removed, name)
+		x.Removed = append(x.Removed, c.name)
 		if len(denials) == 0 && isAll(theirs, denies) && (isAll(ours, lets) || strictness(theirs[0].action) >= strictness(x.fallback.action)) && !sameAction(theirs[0], x.fallback) {
-			x.Denied = append(x.Denied, name)
+			x.Denied = append(x.Denied, c.name)
 			return theirs
 		}
 		return denials
@@ -204,22 +196,22 @@ func (x *intersection) underDenial(name string, on []specs.Arch, p, bound []rule
 	if denies(x.p.fallback) {
 		asked = p
 	}
-	rules, complete, found := x.best(name, on, [][]rule{asked, under(theirs)})
+	rules, complete, found := x.best(c, [][]rule{asked, under(theirs)})
 	if !complete {
 		common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
 		plain := writtenOut(common)
 		denials := slices.Clip(denials)
 		candidates := [][]rule{asked, under(theirs), append(denials, under(filter(theirs, lets))...), append(denials, with(common)...), append(denials, with(plain)...)}
-		rules, complete, found = x.best(name, on, append(candidates, filter(ours, lets), under(filter(theirs, lets)), with(common), with(plain)))
+		rules, complete, found = x.best(c, append(candidates, filter(ours, lets), under(filter(theirs, lets)), with(common), with(plain)))
 	}
 	switch {
 	case !found || !slices.ContainsFunc(rules, lets):
-		x.Undecided = append(x.Undecided, name)
+		x.Undecided = append(x.Undecided, c.name)
 		return x.givenUp(denials)
 	case !complete:
-		x.Undecided = append(x.Undecided, name)
+		x.Undecided = append(x.Undecided, c.name)
 	case !slices.EqualFunc(rules, p, sameRule):
-		x.Limited = append(x.Limited, name)
+		x.Limited = append(x.Limited, c.name)
 	}
 	return rules
 }
@@ -240,12 +232,12 @@ func (x *intersection) givenUp(denials []rule) []rule {
 }
 
 // underPermission: both profiles let through by default, and what has no rule in the end is let through.
-func (x *intersection) underPermission(name string, on []specs.Arch, p, bound []rule) []rule {
+func (x *intersection) underPermission(c *call, p, bound []rule) []rule {
 	if !slices.ContainsFunc(bound, denies) || isAll(p, denies) {
 		return p
 	}
 	denials := append(filter(p, denies), filter(bound, denies)...)
-	rules, complete, found := x.best(name, on, [][]rule{p, bound, denials})
+	rules, complete, found := x.best(c, [][]rule{p, bound, denials})
 	if !found {
 		strictest := rule{action: specs.ActErrno}
 		for _, d := range denials {
@@ -260,28 +252,28 @@ func (x *intersection) underPermission(name string, on []specs.Arch, p, bound []
 	}
 	switch {
 	case !complete:
-		x.Undecided = append(x.Undecided, name)
+		x.Undecided = append(x.Undecided, c.name)
 	case slices.EqualFunc(rules, p, sameRule):
 	case isAll(rules, denies):
-		x.Removed = append(x.Removed, name)
+		x.Removed = append(x.Removed, c.name)
 	default:
-		x.Limited = append(x.Limited, name)
+		x.Limited = append(x.Limited, c.name)
 	}
 	return rules
 }
 
 // best is the first candidate that lets through all that both profiles do and no more, or else the first that lets through some of it. Rather
 // than give that up, a denial gets another error than p's.
-func (x *intersection) best(name string, on []specs.Arch, candidates [][]rule) (rules []rule, complete, found bool) {
+func (x *intersection) best(c *call, candidates [][]rule) (rules []rule, complete, found bool) {
 	for _, errors := range []bool{true, false} {
-		for _, c := range candidates {
-			c = x.meant(c)
-			sound, whole := x.judge(name, on, c, errors)
+		for _, candidate := range candidates {
+			candidate = x.meant(candidate)
+			sound, whole := x.judge(c, candidate, errors)
 			if sound && whole {
-				return c, true, true
+				return candidate, true, true
 			}
-			if sound && !found && slices.ContainsFunc(c, lets) {
-				rules, found = c, true
+			if sound && !found && slices.ContainsFunc(candidate, lets) {
+				rules, found = candidate, true
 			}
 		}
 	}
@@ -291,15 +283,15 @@ func (x *intersection) best(name string, on []specs.Arch, candidates [][]rule) (
 // judge holds a candidate against both profiles at every point, on every architecture. It is sound if it is built as it is written, lets
 // through only what both do, and what p denies it denies no less strictly, with p's error where p has a rule for it if errors count. It is whole if it lets
 // through all of that.
-func (x *intersection) judge(name string, on []specs.Arch, candidate []rule, errors bool) (sound, whole bool) {
+func (x *intersection) judge(of *call, candidate []rule, errors bool) (sound, whole bool) {
 	whole = true
-	for _, arch := range on {
-		if !calledOn(arch, name) {
+	for _, arch := range x.archs {
+		if !of.on(arch) {
 			continue // on 32-bit x86 by a multiplexer only: shutMultiplexers
 		}
 		c := meaning{x.fallback, words(arch, candidate)}
-		p := meaning{x.p.fallback, words(arch, x.p.rules[name])}
-		bound := meaning{x.bound.fallback, words(arch, x.bound.rules[name])}
+		p := meaning{x.p.fallback, words(arch, x.p.rules(of))}
+		bound := meaning{x.bound.fallback, words(arch, x.bound.rules(of))}
 		same := func(m meaning) bool {
 			return lets(m.fallback) == lets(c.fallback) && slices.EqualFunc(m.rules, c.rules, sameRule)
 		}
@@ -385,36 +377,39 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 	if !slices.Contains(x.archs, specs.ArchX86) {
 		return calls, true
 	}
+	out.Syscalls = shaped(calls)
 	made := rulesOf(out, true)
-	for _, mux := range []string{"socketcall", "ipc"} {
+	for _, name := range []string{"socketcall", "ipc"} {
+		mux := named(name)
 		conditional := slices.ContainsFunc(calls, func(c call) bool {
 			by, _ := multiplexer(c.name)
-			return by == mux && !unconditional(c.rules[0])
+			return by == name && !unconditional(c.rules[0])
 		})
-		is := made.on(specs.ArchX86, mux)
-		ours, _ := within(specs.ArchX86, is, x.p.on(specs.ArchX86, mux))
-		theirs, _ := within(specs.ArchX86, is, x.bound.on(specs.ArchX86, mux))
+		is := made.on(specs.ArchX86, &mux)
+		ours, _ := within(specs.ArchX86, is, x.p.on(specs.ArchX86, &mux))
+		theirs, _ := within(specs.ArchX86, is, x.bound.on(specs.ArchX86, &mux))
 		if !conditional && ours == Yes && theirs == Yes || isAll(is.rules, denies) {
 			continue
 		}
-		denial := x.denial(mux)
-		at := slices.IndexFunc(calls, func(c call) bool { return c.name == mux })
+		denial := x.denial(&mux)
+		at := slices.IndexFunc(calls, func(c call) bool { return c.name == name })
 		if strictness(x.fallback.action) > strictness(denial.action) || at >= 0 && slices.ContainsFunc(calls[at].rules, denies) {
 			return nil, false
 		}
 		if at >= 0 {
 			calls[at].rules = []rule{denial}
 		} else {
-			calls = append(calls, call{mux, []rule{denial}})
+			mux.rules = []rule{denial}
+			calls = append(calls, mux)
 		}
-		x.Denied = append(x.Denied, mux)
+		x.Denied = append(x.Denied, name)
 	}
 	return calls, true
 }
 
 // denial is the bound's of a multiplexer, or else ENOSYS. It is another than the default, which runc would drop.
-func (x *intersection) denial(mux string) rule {
-	if theirs := x.bound.rules[mux]; isAll(theirs, denies) && !sameAction(theirs[0], x.fallback) {
+func (x *intersection) denial(mux *call) rule {
+	if theirs := x.bound.rules(mux); isAll(theirs, denies) && !sameAction(theirs[0], x.fallback) {
 		return theirs[0]
 	}
 	number := uint(unix.ENOSYS)

@@ -38,6 +38,53 @@ func profile(s ...specs.LinuxSyscall) *specs.LinuxSeccomp {
 
 type rulesOut = []specs.LinuxSyscall
 
+// TestNewest: what is named no more would let runc answer ENOSYS where the profile kills.
+func TestNewest(t *testing.T) {
+	kill := func(p *specs.LinuxSeccomp, a specs.LinuxSeccompAction) *specs.LinuxSeccomp {
+		p.DefaultAction = a
+		return p
+	}
+	enosys := uint(38)
+	bound := profile(allow("read"), allow("openat2"), errno("clone3", enosys))
+	for _, tt := range []struct {
+		name     string
+		p, bound *specs.LinuxSeccomp
+		out      rulesOut
+	}{
+		{"the newest is taken out", kill(profile(allow("read"), allow("mseal"), allow("landlock_create_ruleset")), specs.ActKillProcess), bound, rulesOut{allow("read"), act(specs.ActKillProcess, "mseal")}},
+		{"the newest does what the default does", kill(profile(allow("read"), act(specs.ActKillProcess, "mseal"), allow("bpf")), specs.ActKillProcess), bound, rulesOut{allow("read"), act(specs.ActKillProcess, "mseal")}},
+		{"under TRAP", kill(profile(allow("read"), allow("mseal")), specs.ActTrap), bound, rulesOut{allow("read"), act(specs.ActTrap, "mseal")}},
+		{"another is as new", kill(profile(allow("openat2"), allow("mount")), specs.ActKillProcess), bound, rulesOut{allow("openat2")}},
+		{"perhaps newer than all", kill(profile(allow("openat2"), allow("no_such_call")), specs.ActKillProcess), bound, rulesOut{allow("openat2"), act(specs.ActKillProcess, "no_such_call")}},
+		{"an error is no stricter than ENOSYS", profile(allow("read"), allow("mseal")), bound, rulesOut{allow("read")}},
+		{"the other's default", kill(profile(act(specs.ActErrno, "bpf")), specs.ActAllow), kill(profile(allow("read"), act(specs.ActKillProcess, "openat2")), specs.ActKillProcess),
+			rulesOut{act(specs.ActErrno, "bpf"), allow("read"), act(specs.ActKillProcess, "openat2")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n, err := Intersect(tt.p, tt.bound)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := string(text(t, n.Profile.Syscalls)), string(text(t, tt.out)); got != want {
+				t.Errorf("\ngot  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// TestNativeStaysUnnamed: runc answers ENOSYS for new calls on architectures that are named only.
+func TestNativeStaysUnnamed(t *testing.T) {
+	p := profile(allow("read"))
+	p.DefaultAction, p.Architectures = specs.ActKillProcess, Family()
+	n, err := Intersect(p, profile(allow("read")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Profile.Architectures == nil || len(n.Profile.Architectures) > 0 || !slices.Equal(n.Architectures, Family()) {
+		t.Errorf("%#v are left, without %v", n.Profile.Architectures, n.Architectures)
+	}
+}
+
 func TestIntersect(t *testing.T) {
 	masked := specs.LinuxSeccompArg{Value: 0x7e020000, Op: specs.OpMaskedEqual}
 	bound := profile(

@@ -155,8 +155,8 @@ func (l *linter) calls() {
 	p := l.document.Profile(nil, Native(), Kernel{Version: 255})
 	set := rulesOf(p, false)
 	x86 := slices.Contains(p.Architectures, specs.ArchX86)
-	for _, name := range set.names {
-		rules := set.rules[name]
+	for _, c := range set.calls {
+		name, rules := c.name, c.rules
 		first := l.first(name)
 		if !exact(rules) {
 			l.say(first, "%s: libseccomp may build these conditions looser or stricter than written; use one condition a rule, or only SCMP_CMP_EQ", name)

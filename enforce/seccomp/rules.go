@@ -8,6 +8,8 @@ package seccomp
 import (
 	"slices"
 
+	"runclamp/enforce/seccomp/syscalls"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -69,11 +71,39 @@ func lets(r rule) bool { return executes(r.action) }
 
 func denies(r rule) bool { return !executes(r.action) }
 
+// call is a system call with the rules that it gets.
+type call struct {
+	name  string
+	known bool // row is its place in the tables
+	row   syscalls.Row
+	rules []rule
+}
+
+func named(name string) call { return namedNear(name, 0) }
+
+// namedNear is quicker if the row is a little before the name's.
+func namedNear(name string, near syscalls.Row) call {
+	row, known := near.FindNear(name)
+	return call{name: name, known: known, row: row}
+}
+
+// on: an architecture has the system call, or one that came into the kernel after the tables were made.
+func (c *call) on(a specs.Arch) bool {
+	if !c.known || !syscalls.Tabled(a) {
+		return true
+	}
+	_, ok := c.row.Numbers().On(a)
+	return ok
+}
+
 // ruleset is a profile by system calls.
 type ruleset struct {
-	fallback rule // the default action
-	rules    map[string][]rule
-	names    []string // in the order of the profile
+	fallback rule   // the default action
+	calls    []call // in the order of the profile
+	// places has where in calls one is, from 1, by its row; later has it for those that are in no table. A map of
+	// hundreds of names would be most of what a comparison costs.
+	places [syscalls.Rows]uint16
+	later  map[string]uint16
 	// multiplexed are the rules of 32-bit x86's socketcall(2) and ipc(2), those that come with other calls' rules included. They are made
 	// only where that architecture counts.
 	multiplexed map[string][]rule
@@ -83,24 +113,60 @@ type ruleset struct {
 // make every condition of the rule one of its own. The first rule without conditions is all that counts for a call: libseccomp
 // drops those before it and ignores those behind it (src/db.c, db_rule_add). mux: the multiplexers of 32-bit x86 are wanted.
 func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
-	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, rules: make(map[string][]rule, 512), names: make([]string, 0, 512)}
+	names := 0
+	for _, e := range p.Syscalls {
+		names += len(e.Names)
+	}
+	s := ruleset{fallback: rule{action: p.DefaultAction, errno: p.DefaultErrnoRet}, calls: make([]call, 0, names)}
 	for _, e := range p.Syscalls {
 		if sameAction(rule{action: e.Action, errno: e.ErrnoRet}, s.fallback) {
 			continue
 		}
 		all := alternatives(e)
+		var last syscalls.Row
 		for _, name := range e.Names {
-			had, ok := s.rules[name]
-			if !ok {
-				s.names = append(s.names, name)
-			}
-			s.rules[name] = joined(had, all)
+			c := s.add(namedNear(name, last))
+			last = c.row
+			c.rules = joined(c.rules, all)
 			if mux {
 				s.multiplex(name, all)
 			}
 		}
 	}
 	return s
+}
+
+// add has a call's place, which is a new one if it had none.
+func (s *ruleset) add(c call) *call {
+	place := s.place(&c)
+	if place == 0 {
+		s.calls = append(s.calls, c)
+		place = uint16(len(s.calls))
+		switch {
+		case c.known:
+			s.places[c.row] = place
+		case s.later == nil:
+			s.later = map[string]uint16{c.name: place}
+		default:
+			s.later[c.name] = place
+		}
+	}
+	return &s.calls[place-1]
+}
+
+func (s *ruleset) place(c *call) uint16 {
+	if c.known {
+		return s.places[c.row]
+	}
+	return s.later[c.name]
+}
+
+// rules are those of a call; none if the profile doesn't name it.
+func (s *ruleset) rules(c *call) []rule {
+	if place := s.place(c); place > 0 {
+		return s.calls[place-1].rules
+	}
+	return nil
 }
 
 func (s *ruleset) multiplex(name string, rules []rule) {
@@ -170,10 +236,10 @@ type meaning struct {
 }
 
 // on is what a profile says of a call on an architecture that it covers.
-func (s *ruleset) on(a specs.Arch, name string) meaning {
-	m := meaning{s.fallback, s.rules[name]}
-	if a == specs.ArchX86 && s.multiplexed[name] != nil {
-		m.rules = s.multiplexed[name]
+func (s *ruleset) on(a specs.Arch, c *call) meaning {
+	m := meaning{s.fallback, s.rules(c)}
+	if a == specs.ArchX86 && s.multiplexed[c.name] != nil {
+		m.rules = s.multiplexed[c.name]
 	}
 	m.rules = words(a, m.rules)
 	return m

@@ -6,12 +6,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// call is a system call with the rules that it gets.
-type call struct {
-	name  string
-	rules []rule
-}
-
 // shaped writes rules down: calls with the same rules in one entry each, those without conditions first. The kernel answers these from a
 // bitmap (seccomp_cache_prepare_bitmap). Conditional rules of one call stay in their order, on which libseccomp's filter depends.
 func shaped(calls []call) []specs.LinuxSyscall {

@@ -164,6 +164,25 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// TestFindNear: from wherever it starts, it finds what Find does.
+func TestFindNear(t *testing.T) {
+	names := []string{"", "a", "no_such_call", "zz"}
+	for name := range All() {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		want, known := Find(name)
+		for r := range Row(Rows + 1) { // the last one is the place of a name behind all others
+			if got, ok := r.FindNear(name); got != want || ok != known {
+				t.Fatalf("%q from %d is %d, %v; wanted %d, %v", name, r, got, ok, want, known)
+			}
+		}
+		if n, ok := Lookup(name); ok != known || known && n != want.Numbers() {
+			t.Errorf("%q: Lookup and Find differ", name)
+		}
+	}
+}
+
 func BenchmarkLookup(b *testing.B) {
 	for b.Loop() {
 		if _, ok := Lookup("rt_sigprocmask"); !ok {
