@@ -82,6 +82,16 @@ type Facts struct {
 	Devices Devices
 	// Seccomp are the profiles that the policy names and runclamp does not have itself.
 	Seccomp Seccomp
+	// Program is what the container's first process executes. Not looked for where its machine doesn't matter.
+	Program Program
+}
+
+// Program is a file of the image.
+type Program struct {
+	// Path is inside the container.
+	Path string
+	// Arch is the architecture whose system calls it makes, if that is a 32-bit one. Empty: it is not, or nobody knows.
+	Arch specs.Arch
 }
 
 // Seccomp is what profiles of the policy depend on. It is found where the policy names one that is read.

@@ -3,6 +3,7 @@ package enforce_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -581,6 +582,10 @@ func TestSeccomp(t *testing.T) {
 		return specs.LinuxSyscall{Names: names, Action: specs.ActAllow}
 	}
 	errno := specs.ActErrno
+	foreign := specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}
+	program := func(a specs.Arch) func(*enforce.Input) {
+		return func(in *enforce.Input) { in.Facts.Program = enforce.Program{Path: "/bin/old", Arch: a} }
+	}
 	anyProfile := func(c *policy.Controls) { c.Seccomp.Profile = policy.AnyProfile }
 	runControlCases(t, []controlCase{
 		{name: "own and stricter", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Syscalls: rules(allow("read", "exit_group"))}), verdict: enforce.Unchanged},
@@ -588,6 +593,15 @@ func TestSeccomp(t *testing.T) {
 			findings: []string{"seccomp:beyond fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
 		{name: "architectures", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: rules(allow("read"))}),
 			findings: []string{"seccomp:architectures fix"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of a foreign architecture", spoil: profile(foreign), input: program(specs.ArchX86), findings: []string{"seccomp:architectures fix", "seccomp:program audit"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of one that the engine denies", spoil: profile(foreign), input: program(specs.ArchX32), findings: []string{"seccomp:architectures fix"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of another machine", spoil: profile(foreign), input: program(specs.ArchARM), findings: []string{"seccomp:architectures fix"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of a foreign architecture, and it is kept", spoil: profile(foreign), input: program(specs.ArchX86),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, verdict: enforce.Unchanged},
+		{name: "a program of a foreign architecture, and any profile", spoil: profile(foreign), input: program(specs.ArchX86), policy: anyProfile, verdict: enforce.Unchanged},
 		{name: "a policy's profile that is not there", policy: func(c *policy.Controls) { c.Seccomp.Profile = "default+mine" },
 			findings: []string{"seccomp:profile reject"}, verdict: enforce.Refused},
 		{name: "architectures are kept", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}),
@@ -617,6 +631,24 @@ func TestSeccomp(t *testing.T) {
 			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
 		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
+	})
+
+	t.Run("a program of a foreign architecture, and no profile", func(t *testing.T) {
+		for _, action := range []policy.Action{policy.Fix, policy.Reject} {
+			s := clean(t)
+			s.Linux.Seccomp = nil
+			in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s}
+			in.Policy.Controls.Seccomp.Action = action
+			program(specs.ArchX86)(&in)
+			d := enforce.Decide(in)
+			want := enforce.Finding{Control: "seccomp", Detail: "program", Pointer: "/process/args", Action: policy.Audit,
+				Found:  `a 32-bit program, "/bin/old", whose system calls (SCMP_ARCH_X86) the policy takes out`,
+				Wanted: "a program for the machine's own architecture",
+				Mend:   "set seccomp.architectures: keep in the policy and let the engine send its default profile, or use an image for the machine's own architecture"}
+			if !slices.ContainsFunc(d.Findings, func(f enforce.Finding) bool { return reflect.DeepEqual(f, want) }) {
+				t.Errorf("%s: %+v", action, d.Findings)
+			}
+		}
 	})
 
 	// What lets through by default is mended: the policy's profile, without what this one denies.

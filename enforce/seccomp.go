@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"runclamp/enforce/policy"
@@ -15,7 +16,8 @@ import (
 //
 // Where the engine sent no profile (Kubernetes sends none unless the pod asks for RuntimeDefault), the policy's is installed. Where it sent
 // one, what goes beyond the policy's is taken out of it, and so are foreign architectures unless the policy keeps them; a policy may be
-// content with any profile (seccomp.profile: any), which then may even let through by default.
+// content with any profile (seccomp.profile: any), which then may even let through by default. A 32-bit program that can't run without
+// the foreign architectures is told of.
 //
 // Docker: --security-opt seccomp=FILE; Kubernetes: securityContext.seccompProfile.
 func seccompProfile() Control {
@@ -43,12 +45,12 @@ func checkSeccomp(in Input) []Finding {
 		return []Finding{*bad}
 	}
 	if noProfile(asked) {
-		return []Finding{{
+		return append([]Finding{{
 			Detail: "unconfined", Pointer: "/linux/seccomp",
 			Found: "no seccomp profile", Wanted: "Docker's default profile",
 			Mend:  `drop "--security-opt seccomp=unconfined" (Kubernetes: securityContext.seccompProfile.type: RuntimeDefault)`,
 			Edits: []Edit{{Set, "/linux/seccomp", bound}},
-		}}
+		}}, foreignProgram(in, asked)...)
 	}
 	if p := seccomp.Check(asked, in.Policy.Controls.Seccomp.Listeners); p != nil {
 		return []Finding{{
@@ -64,7 +66,30 @@ func checkSeccomp(in Input) []Finding {
 	if err != nil {
 		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile that can be intersected"}}
 	}
-	return append(foreignLifted(in, asked), intersected(asked, n)...)
+	return slices.Concat(foreignLifted(in, asked), intersected(asked, n), foreignProgram(in, asked))
+}
+
+// foreignProgram tells of a program that can't make a system call under the profile that is installed, and could under the engine's: it
+// is killed by the first. That is for a person to decide about, so it is no reason to refuse.
+func foreignProgram(in Input, asked *specs.LinuxSeccomp) []Finding {
+	p := in.Facts.Program
+	if !slices.Contains(seccomp.Family(), p.Arch) {
+		return nil
+	}
+	mend := "set seccomp.architectures: keep in the policy, or use an image for the machine's own architecture"
+	switch {
+	case noProfile(asked): // the policy's own profile is for the native architecture only
+		mend = "set seccomp.architectures: keep in the policy and let the engine send its default profile, or use an image for the machine's own architecture"
+	case keepsArchitectures(in) || !slices.Contains(asked.Architectures, p.Arch):
+		return nil
+	}
+	return []Finding{{
+		Detail: "program", Pointer: "/process/args",
+		Found:  fmt.Sprintf("a 32-bit program, %q, whose system calls (%s) the policy takes out", p.Path, p.Arch),
+		Wanted: "a program for the machine's own architecture",
+		Mend:   mend,
+		Action: policy.Audit,
+	}}
 }
 
 // boundOf is the intersection of the profiles that the policy names, for the capabilities that the process has in the end and for the

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-var update = flag.Bool("update", false, "write docs/seccomp.md anew")
+var update = flag.Bool("update", false, "write docs/seccomp.md and testdata anew")
 
 // TestOmissions: docs/seccomp.md has them all.
 func TestOmissions(t *testing.T) {
