@@ -15,9 +15,12 @@ import (
 // capabilities that the process has, and at least as strictly as the engine asked.
 //
 // Where the engine sent no profile (Kubernetes sends none unless the pod asks for RuntimeDefault), the policy's is installed. Where it sent
-// one, what goes beyond the policy's is taken out of it, and so are foreign architectures unless the policy keeps them; a policy may be
-// content with any profile (seccomp.profile: any), which then may even let through by default. A 32-bit program that can't run without
-// the foreign architectures is told of.
+// one, what goes beyond the policy's is taken out of it. A policy may be content with any profile (seccomp.profile: any), which then may
+// even let through by default.
+//
+// Foreign architectures are taken out unless the policy keeps them, whatever the profile is. Also of one that lets through by default: its
+// denials are by name, and every further architecture has more names for the same (32-bit socketcall(2)). What is taken out is killed.
+// A 32-bit program that can't run without them is told of.
 //
 // Docker: --security-opt seccomp=FILE; Kubernetes: securityContext.seccompProfile.
 func seccompProfile() Control {
@@ -47,7 +50,7 @@ func checkSeccomp(in Input) []Finding {
 	if noProfile(asked) {
 		return append([]Finding{{
 			Detail: "unconfined", Pointer: "/linux/seccomp",
-			Found: "no seccomp profile", Wanted: "Docker's default profile",
+			Found: "no seccomp profile", Wanted: wantedProfile(in.Policy.Controls.Seccomp.Profile),
 			Mend:  `drop "--security-opt seccomp=unconfined" (Kubernetes: securityContext.seccompProfile.type: RuntimeDefault)`,
 			Edits: []Edit{{Set, "/linux/seccomp", bound}},
 		}}, foreignProgram(in, asked)...)
@@ -60,7 +63,10 @@ func checkSeccomp(in Input) []Finding {
 		}}
 	}
 	if in.Policy.Controls.Seccomp.Profile == policy.AnyProfile {
-		return nil
+		if in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures {
+			return nil
+		}
+		return foreign(seccomp.Prune(asked))
 	}
 	n, err := seccomp.Intersect(asked, bound)
 	if err != nil {
@@ -161,16 +167,29 @@ func noProfile(p *specs.LinuxSeccomp) bool {
 	return p == nil || p.DefaultAction == "" && len(p.Syscalls) == 0
 }
 
-func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
-	var found []Finding
-	if len(n.Architectures) > 0 {
-		found = append(found, Finding{
-			Detail: "architectures", Pointer: "/linux/seccomp/architectures",
-			Found:  moreArchitectures(len(n.Architectures)),
-			Wanted: "those that the policy keeps",
-			Edits:  []Edit{{Set, "/linux/seccomp/architectures", n.Profile.Architectures}},
-		})
+// wantedProfile is how a finding calls what is installed where there is no profile.
+func wantedProfile(p policy.SeccompProfile) string {
+	if p == policy.AnyProfile || p == policy.DefaultProfile {
+		return "Docker's default profile"
 	}
+	return fmt.Sprintf("the policy's profile %s", p)
+}
+
+// foreign is the finding about architectures that are taken out.
+func foreign(kept, gone []specs.Arch) []Finding {
+	if len(gone) == 0 {
+		return nil
+	}
+	return []Finding{{
+		Detail: "architectures", Pointer: "/linux/seccomp/architectures",
+		Found:  moreArchitectures(len(gone)),
+		Wanted: "those that the policy keeps",
+		Edits:  []Edit{{Set, "/linux/seccomp/architectures", kept}},
+	}}
+}
+
+func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
+	found := foreign(n.Profile.Architectures, n.Architectures)
 	rules := []Edit{{Set, "/linux/seccomp/syscalls", n.Profile.Syscalls}}
 	if n.Default {
 		edits := []Edit{{Set, "/linux/seccomp/defaultAction", n.Profile.DefaultAction}}

@@ -1,6 +1,8 @@
 package enforce_test
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,5 +58,61 @@ func TestSeccompNamedProfiles(t *testing.T) {
 				t.Errorf("left are %s, want %s", got, tt.calls)
 			}
 		})
+	}
+}
+
+// TestSeccompNone: where the engine sends no profile, the finding says which one comes, and it does.
+func TestSeccompNone(t *testing.T) {
+	for profile, want := range map[policy.SeccompProfile]string{
+		"any": "Docker's default profile", "default": "Docker's default profile",
+		"strict": "the policy's profile strict", "default+strict": "the policy's profile default+strict",
+	} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Profile = profile
+		in.Spec.Linux.Seccomp = nil
+		d := enforce.Decide(in)
+		found := slices.DeleteFunc(d.Findings, func(f enforce.Finding) bool { return f.Control != "seccomp" })
+		if len(found) != 1 || found[0].Detail != "unconfined" || found[0].Wanted != want {
+			t.Errorf("%s: %v, want unconfined and %q", profile, found, want)
+		}
+		if d.Spec == nil || d.Spec.Linux.Seccomp == nil {
+			t.Errorf("%s: nothing is installed", profile)
+		}
+	}
+}
+
+// TestSeccompAnyArchitectures: any profile is left as it is but for foreign architectures, unless they are kept. One that lets through by
+// default loses them too.
+func TestSeccompAnyArchitectures(t *testing.T) {
+	foreign := append([]specs.Arch{specs.ArchMIPS}, seccomp.Family()...)
+	for _, action := range []specs.LinuxSeccompAction{specs.ActErrno, specs.ActAllow} {
+		for _, tt := range []struct {
+			name        string
+			kept        policy.Architectures
+			asked, want []specs.Arch
+		}{
+			{"pruned", policy.NativeArchitecture, append([]specs.Arch{seccomp.Native()}, foreign...), []specs.Arch{seccomp.Native()}},
+			{"native unnamed", policy.NativeArchitecture, foreign, []specs.Arch{seccomp.Native()}},
+			{"none named", policy.NativeArchitecture, nil, nil},
+			{"kept", policy.KeepArchitectures, foreign, foreign},
+		} {
+			t.Run(string(action)+"/"+tt.name, func(t *testing.T) {
+				in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+				in.Policy.Controls.Seccomp.Profile, in.Policy.Controls.Seccomp.Architectures = policy.AnyProfile, tt.kept
+				calls := []specs.LinuxSyscall{{Names: []string{"mount"}, Action: specs.ActKill}}
+				in.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action, Architectures: slices.Clone(tt.asked), Syscalls: calls}
+				d := enforce.Decide(in)
+				if d.Spec == nil {
+					t.Fatal(d.Refusal("p"))
+				}
+				got := d.Spec.Linux.Seccomp
+				if !slices.Equal(got.Architectures, tt.want) || got.DefaultAction != action || !reflect.DeepEqual(got.Syscalls, calls) {
+					t.Errorf("got %v, want the architectures %v and nothing else changed", got, tt.want)
+				}
+				if found := len(d.Findings) > 0; found != !slices.Equal(tt.asked, tt.want) {
+					t.Errorf("findings: %v", d.Findings)
+				}
+			})
+		}
 	}
 }

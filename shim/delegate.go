@@ -161,3 +161,14 @@ func ThisHost() Host {
 	}
 	return Host{EUID: os.Geteuid(), UserNamespace: inUserNamespace(), Env: os.Environ(), Dir: dir}
 }
+
+// DelegateProgram is the delegate that runclamp would hand over to, for others to call: where it is, and by which name it is to be called.
+// Its name is runc's or crun's, whatever its file is called.
+func DelegateProgram(confDir string) (path, argv0, name string, err error) {
+	d, err := Runtime{ConfDir: confDir}.delegate()
+	if err != nil {
+		return "", "", "", err
+	}
+	dialect, err := d.dialect()
+	return d.path, d.argv0, dialect.Name, errors.Join(err, d.file.Close())
+}

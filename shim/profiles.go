@@ -59,3 +59,31 @@ func kernel() (seccomp.Kernel, error) {
 	}
 	return seccomp.ParseKernel(unix.ByteSliceToString(uts.Release[:]))
 }
+
+// ProfileProblem is what is wrong with a profile that a policy names, as the runtime would find it; empty if nothing is. absent: it is an
+// AppArmor profile that has no file, so somebody else has to load it.
+func ProfileProblem(confDir string, named policy.Named) (problem string, absent bool, err error) {
+	p := PolicyFile{confDir: confDir, unchecked: inUserNamespace()}
+	if named.Control == "appArmor" {
+		own, problem := p.OwnProfile(policy.AppArmor{Action: policy.Fix, Profile: named.Profile})
+		return problem, problem == "" && own.Name != "" && own.Text == "", nil
+	}
+	facts, err := p.seccompFacts(policy.Seccomp{Action: policy.Fix, Profile: policy.SeccompProfile(named.Profile)})
+	if err != nil {
+		return "", false, err
+	}
+	for _, f := range facts.Profiles {
+		if f.Problem != "" {
+			return f.Problem, false, nil // it names the path
+		}
+		d, err := seccomp.Read(f.Text)
+		if err != nil {
+			return fmt.Sprintf("%s: %v", f.Path, err), false, nil
+		}
+		profile := d.Profile(nil, seccomp.Native(), facts.Kernel)
+		if p := seccomp.Check(profile, []string{profile.ListenerPath}); p != nil {
+			return fmt.Sprintf("%s: %s%s: %s, wanted %s", f.Path, p.Detail, p.Field, p.Found, p.Wanted), false, nil
+		}
+	}
+	return "", false, nil
+}

@@ -55,6 +55,9 @@ func (a *about) profile(name string) (*specs.LinuxSeccomp, error) {
 			return nil, fmt.Errorf("--cap %s: capabilities are written like CAP_SYS_PTRACE", c)
 		}
 	}
+	if strings.HasPrefix(name, inKernel) {
+		return nil, fmt.Errorf("%s: what the kernel has of a container is a program and no profile: show, explain, stats and diff look into it", name)
+	}
 	switch policy.SeccompProfile(name) {
 	case policy.DefaultProfile:
 		return seccomp.Default(a.caps)
@@ -99,17 +102,20 @@ func thisKernel() (seccomp.Kernel, error) {
 	return seccomp.ParseKernel(unix.ByteSliceToString(uts.Release[:]))
 }
 
+// inKernel begins the name of a running container.
+const inKernel = "container:"
+
 // container is what the kernel filters of a running container.
 type container struct {
 	programs []proof.Program
-	// profile lets through what all arguments do; depending are the calls of which some arguments are denied.
-	profile   *specs.LinuxSeccomp
-	depending []string
+	// profile lets through what all arguments do; depending are the calls of which some arguments are denied, denied those of which all are.
+	profile           *specs.LinuxSeccomp
+	depending, denied []string
 }
 
 // container looks into a running container; ok is false if the name is not one's.
 func (a *about) container(name string) (c container, ok bool, err error) {
-	id, ok := strings.CutPrefix(name, "container:")
+	id, ok := strings.CutPrefix(name, inKernel)
 	if !ok {
 		return c, false, nil
 	}
@@ -138,6 +144,8 @@ func (a *about) container(name string) (c container, ok bool, err error) {
 			allowed = append(allowed, name)
 		case proof.Depends:
 			c.depending = append(c.depending, name)
+		case proof.Denied:
+			c.denied = append(c.denied, name)
 		}
 	})
 	if len(allowed) > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"runclamp/enforce/policy"
 	"runclamp/enforce/seccomp"
@@ -46,6 +47,10 @@ func lintProfile(name string) (path string, found seccomp.Errors, err error) {
 			return name, nil, err
 		}
 		return name, seccomp.Lint(seccomp.DocumentOf(p)), nil
+	}
+	if strings.HasPrefix(name, inKernel) {
+		_, err := (&about{}).profile(name)
+		return name, nil, err
 	}
 	path, d, err := document(name)
 	switch {

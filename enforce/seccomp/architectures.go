@@ -41,6 +41,11 @@ func Family() []specs.Arch {
 	return nil
 }
 
+// Prune takes all architectures but the native one out of a profile's list. The list stays as it is if it has no other.
+func Prune(p *specs.LinuxSeccomp) (kept, gone []specs.Arch) {
+	return architectures(p, &specs.LinuxSeccomp{})
+}
+
 // covered are the architectures of this machine that a profile's filter is for: the native one always, named or not
 // (libseccomp's seccomp_init(3)). Calls of all others end in the filter's bad architecture action, which kills.
 func covered(p *specs.LinuxSeccomp) []specs.Arch {
