@@ -462,7 +462,7 @@ func moreSystemCalls(a, b *specs.LinuxSeccomp) error {
 	if !enabled(b) {
 		return errors.New("the seccomp profile is gone")
 	}
-	mended := (a.DefaultAction == specs.ActAllow || a.DefaultAction == specs.ActLog || a.DefaultAction == specs.ActTrace) && b.DefaultAction == specs.ActErrno
+	mended := (a.DefaultAction == specs.ActAllow || a.DefaultAction == specs.ActLog) && b.DefaultAction == specs.ActErrno
 	if a.DefaultAction != b.DefaultAction && !mended || !reflect.DeepEqual(a.Flags, b.Flags) || a.ListenerPath != b.ListenerPath {
 		return errors.New("default action, flags or listener changed")
 	}

@@ -29,5 +29,9 @@ func seccompBound(name string, facts Seccomp, bounding []string) (*specs.LinuxSe
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
-	return d.Profile(bounding, seccomp.Native(), facts.Kernel), nil
+	profile := d.Profile(bounding, seccomp.Native(), facts.Kernel)
+	if p := seccomp.Check(profile, nil); p != nil {
+		return nil, fmt.Errorf("%s: %s: %s, wanted %s", f.Path, p.Field, p.Found, p.Wanted)
+	}
+	return profile, nil
 }

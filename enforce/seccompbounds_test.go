@@ -18,6 +18,7 @@ func TestSeccompNamedProfiles(t *testing.T) {
 	profiles := enforce.Seccomp{Kernel: seccomp.Kernel{Version: 6, Patchlevel: 1}, Profiles: map[string]enforce.SeccompProfile{
 		"web":     {Path: "/etc/runclamp/profiles/web.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","mount"],"action":"SCMP_ACT_ALLOW"},{"names":["write"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"6.2"}}]}`)},
 		"bad":     {Path: "/etc/runclamp/profiles/bad.json", Text: []byte("{\n\"defaultaction\": 1}")},
+		"success": {Path: "/etc/runclamp/profiles/success.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":0}`)},
 		"missing": {Path: "/etc/runclamp/profiles/missing.json", Problem: "no such file or directory"},
 	}}
 	for _, tt := range []struct {
@@ -29,6 +30,7 @@ func TestSeccompNamedProfiles(t *testing.T) {
 		{profile: "web", calls: "read mount"},
 		{profile: "default+web", calls: "read"},
 		{profile: "bad", refused: `seccomp:profile: the policy's seccomp.profile bad: /etc/runclamp/profiles/bad.json: line 1, column 1: the profile: "defaultAction" is missing; line 2, column 1: the profile: unknown key "defaultaction"; did you mean "defaultAction"?`},
+		{profile: "success", refused: "seccomp.profile success: /etc/runclamp/profiles/success.json: /defaultErrnoRet: error number 0, which tells programs that a denied call has succeeded, wanted a number from 1 to 4095"},
 		{profile: "web+missing", refused: "seccomp.profile missing: /etc/runclamp/profiles/missing.json: no such file or directory"},
 		{profile: "other", refused: "seccomp.profile other: nobody has read it"},
 	} {
@@ -114,5 +116,19 @@ func TestSeccompAnyArchitectures(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSeccompPolicyProfileUnfit: a profile of the policy's that is unfit refuses also where the engine sends none to compare it with.
+func TestSeccompPolicyProfileUnfit(t *testing.T) {
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+	in.Policy.Controls.Seccomp.Profile = "spec"
+	in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{
+		"spec": {Path: "/p.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["setuid"],"action":"SCMP_ACT_ERRNO","errnoRet":0}]}`)},
+	}}
+	in.Spec.Linux.Seccomp = nil
+	d := enforce.Decide(in)
+	if want := "/p.json: /syscalls/0/errnoRet: error number 0"; d.Verdict != enforce.Refused || !strings.Contains(d.Refusal("p"), want) {
+		t.Errorf("%s: %s, wanted %q", d.Verdict, d.Refusal("p"), want)
 	}
 }

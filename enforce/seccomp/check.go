@@ -18,8 +18,9 @@ type Problem struct {
 }
 
 const (
-	// maxRulesInAll is far beyond any profile: the kernel takes 4,096 instructions (BPF_MAXINSNS), and a rule makes one at least.
-	maxRulesInAll = 1 << 14
+	// maxRulesInAll is beyond any profile: the kernel takes 4,096 instructions (BPF_MAXINSNS), and a rule makes one at least. Comparing takes
+	// time by the square of it.
+	maxRulesInAll = 1 << 12
 	// maxErrno is the greatest error that the kernel returns (seccomp(2), MAX_ERRNO). runc cuts a greater one to 16 bits, so that it
 	// becomes another.
 	maxErrno = 4095
@@ -77,10 +78,16 @@ func checkAction(a specs.LinuxSeccompAction, errno *uint, notify bool, field, er
 	switch {
 	case a == specs.ActNotify && !notify:
 		return &Problem{"notify", field, "system calls that a notify agent decides about", "SCMP_ACT_ERRNO or SCMP_ACT_ALLOW"}
+	case a == specs.ActTrace:
+		return &Problem{"action", field, "SCMP_ACT_TRACE, which leaves a call to a tracer; without one it fails with ENOSYS (seccomp(2))", "SCMP_ACT_ERRNO or SCMP_ACT_ALLOW"}
 	case !knownAction(a):
 		return &Problem{"action", field, fmt.Sprintf("action %q, which is none of seccomp's", a), "SCMP_ACT_ERRNO or SCMP_ACT_ALLOW"}
 	case errno != nil && *errno > maxErrno:
 		return &Problem{"errno", errnoField, fmt.Sprintf("error number %d", *errno), fmt.Sprintf("at most %d", maxErrno)}
+	case errno != nil && *errno == 0 && a == specs.ActErrno:
+		// Without no-new-privileges runc installs the filter before it gives up user and capabilities, and believes what it is told:
+		// setuid(2) and capset(2) that do nothing and succeed leave the container root's.
+		return &Problem{"errno", errnoField, "error number 0, which tells programs that a denied call has succeeded", fmt.Sprintf("a number from 1 to %d", maxErrno)}
 	}
 	return nil
 }
@@ -105,7 +112,7 @@ func harmless(f specs.LinuxSeccompFlag) bool {
 
 func knownAction(a specs.LinuxSeccompAction) bool {
 	switch a {
-	case specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActTrace, specs.ActAllow, specs.ActLog, specs.ActNotify:
+	case specs.ActKill, specs.ActKillProcess, specs.ActKillThread, specs.ActTrap, specs.ActErrno, specs.ActAllow, specs.ActLog, specs.ActNotify:
 		return true
 	}
 	return false

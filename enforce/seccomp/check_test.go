@@ -51,6 +51,8 @@ func TestCheck(t *testing.T) {
 
 		{name: "notify by default", p: byDefault(specs.ActNotify), want: Problem{Detail: "notify", Field: "/defaultAction"}},
 		{name: "notify by default, trusted", p: with(func(p *specs.LinuxSeccomp) { p.ListenerPath, p.DefaultAction = "/run/a", specs.ActNotify }), listeners: agent, want: Problem{Detail: "notify", Field: "/defaultAction"}},
+		{name: "trace", p: profile(act(specs.ActTrace, "mount")), want: Problem{Detail: "action", Field: "/syscalls/0/action"}},
+		{name: "trace by default", p: byDefault(specs.ActTrace), want: Problem{Detail: "action", Field: "/defaultAction"}},
 		{name: "notify", p: profile(allow("read"), act(specs.ActNotify, "mount")), want: Problem{Detail: "notify", Field: "/syscalls/1/action"}},
 
 		{name: "no default action", p: byDefault(""), want: Problem{Detail: "action", Field: "/defaultAction"}},

@@ -35,11 +35,12 @@ type Difference struct {
 }
 
 // Compare: is p at least as strict as q, for every architecture of this machine, system call and argument value? That is so if p lets nothing
-// through that q denies; how it is denied does not count. Exact where decidable, Unknown otherwise, never a wrong Yes. Both are profiles
+// through that q denies or leaves to a notify agent; how it is denied does not count. Exact where decidable, Unknown otherwise, never a wrong Yes. Both are profiles
 // that Check has nothing against.
 func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 	mux := slices.Contains(covered(p), specs.ArchX86)
 	a, b := rulesOf(p, mux), rulesOf(q, mux)
+	b.withhold(&a)
 	calls := a.union(&b)
 	var found []Difference
 	theirs := covered(q)

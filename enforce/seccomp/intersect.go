@@ -45,6 +45,7 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 	out := *p
 	mux := slices.Contains(covered(p), specs.ArchX86) && slices.Contains(covered(bound), specs.ArchX86)
 	x := intersection{p: rulesOf(p, mux), bound: rulesOf(bound, mux)}
+	x.bound.withhold(&x.p)
 	x.fallback = x.p.fallback
 	if lets(x.p.fallback) && denies(x.bound.fallback) {
 		x.fallback = x.bound.fallback
@@ -62,12 +63,16 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		named = x.p.union(&x.bound)
 	}
 	calls := make([]call, 0, len(named))
-	for _, c := range named {
+	for i, c := range named {
 		if !slices.ContainsFunc(x.archs, func(a specs.Arch) bool { return called(a, &c) }) {
 			continue // a rule for no call of these architectures
 		}
 		if c.rules = x.call(&c); len(c.rules) > 0 {
 			calls = append(calls, c)
+		}
+		if i < len(x.p.calls) && c.hidden && !slices.Contains(slices.Concat(x.Removed, x.Limited, x.Undecided, x.Denied), c.name) {
+			// Which of the rules counts is how libseccomp is made, and no promise of its. The others are left out.
+			x.Undecided = append(x.Undecided, c.name)
 		}
 	}
 	calls, ok := x.shutMultiplexers(calls, &out)
@@ -166,6 +171,9 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 			x.Denied = append(x.Denied, c.name)
 			return theirs
 		}
+		if slices.ContainsFunc(denials, func(r rule) bool { return sameAction(r, x.fallback) }) {
+			return x.givenUp(denials)
+		}
 		return denials
 	}
 	if x.Default && len(p) == 0 {
@@ -173,7 +181,11 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 	}
 	// Both let something through, at least one of them under conditions.
 	action := rule{action: specs.ActAllow}
-	if i := slices.IndexFunc(ours, lets); i >= 0 {
+	i := slices.IndexFunc(ours, asks) // what is asked for under some conditions is not let through unasked under others
+	if i < 0 {
+		i = slices.IndexFunc(ours, lets)
+	}
+	if i >= 0 {
 		action = rule{action: ours[i].action, errno: ours[i].errno}
 	}
 	with := func(list []alternative) []rule {

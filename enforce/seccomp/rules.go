@@ -2,7 +2,7 @@
 //
 // The meaning of a profile is that of runc (libcontainer/seccomp) and libseccomp: the rules for one system call are a union, the
 // conditions of one rule all have to hold, and what no rule names gets the default action. A system call has a rule or it has none; it
-// is let through under ALLOW, LOG, TRACE and NOTIFY, where it is carried out or may be, and denied under all others.
+// is let through under ALLOW, LOG and NOTIFY, where it is carried out or may be, and denied under all others. TRACE is refused (Check).
 package seccomp
 
 import (
@@ -17,11 +17,11 @@ import (
 // rule is one rule for one system call, as runc gives it to libseccomp.
 type rule struct {
 	action specs.LinuxSeccompAction
-	errno  *uint // of ERRNO and TRACE; none is EPERM
+	errno  *uint // of ERRNO; none is EPERM
 	args   []specs.LinuxSeccompArg
 }
 
-// executes: the system call is carried out, or may be (by a tracer or a notify agent), under this action. An action that
+// executes: the system call is carried out, or may be (by a notify agent), under this action. An action that
 // is not known is taken for one that does.
 func executes(a specs.LinuxSeccompAction) bool { return strictness(a) == 0 }
 
@@ -52,10 +52,10 @@ func kind(a specs.LinuxSeccompAction) specs.LinuxSeccompAction {
 	return a
 }
 
-// number is the error that a call gets or the tracer sees; 0 where an action has none.
+// number is the error that a call gets; 0 where an action has none.
 func number(r rule) uint {
 	switch {
-	case r.action != specs.ActErrno && r.action != specs.ActTrace:
+	case r.action != specs.ActErrno:
 		return 0
 	case r.errno == nil:
 		return uint(unix.EPERM)
@@ -64,6 +64,9 @@ func number(r rule) uint {
 }
 
 func sameRule(a, b rule) bool { return sameAction(a, b) && slices.Equal(a.args, b.args) }
+
+// asks: a notify agent decides.
+func asks(r rule) bool { return r.action == specs.ActNotify }
 
 func unconditional(r rule) bool { return len(r.args) == 0 }
 
@@ -77,6 +80,8 @@ type call struct {
 	known bool // row is its place in the tables
 	row   syscalls.Row
 	rules []rule
+	// hidden: the profile has rules that let through, too, and that count for nothing beside a denial without conditions.
+	hidden bool
 }
 
 func named(name string) call { return namedNear(name, 0) }
@@ -127,6 +132,7 @@ func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
 		for _, name := range e.Names {
 			c := s.add(namedNear(name, last))
 			last = c.row
+			c.hidden = c.hidden || hides(c.rules, all) || hides(all, c.rules)
 			c.rules = joined(c.rules, all)
 			if mux {
 				s.multiplex(name, all)
@@ -169,6 +175,31 @@ func (s *ruleset) rules(c *call) []rule {
 	return nil
 }
 
+// withhold makes denials of what s leaves to a notify agent: that is no permission to carry it out unasked. Where p has the very same
+// rules it stays.
+func (s *ruleset) withhold(p *ruleset) {
+	denied := func(rules []rule) []rule {
+		rules = slices.Clone(rules)
+		for i := range rules {
+			if asks(rules[i]) {
+				rules[i].action, rules[i].errno = specs.ActErrno, nil
+			}
+		}
+		return rules
+	}
+	for i := range s.calls {
+		c := &s.calls[i]
+		if slices.ContainsFunc(c.rules, asks) && !(sameAction(p.fallback, s.fallback) && slices.EqualFunc(p.rules(c), c.rules, sameRule)) {
+			c.rules = denied(c.rules)
+		}
+	}
+	for name, rules := range s.multiplexed {
+		if slices.ContainsFunc(rules, asks) {
+			s.multiplexed[name] = denied(rules)
+		}
+	}
+}
+
 func (s *ruleset) multiplex(name string, rules []rule) {
 	if s.multiplexed == nil {
 		s.multiplexed = map[string][]rule{}
@@ -191,6 +222,11 @@ func (s *ruleset) multiplex(name string, rules []rule) {
 		r.args = args
 		s.multiplexed[call] = joined(s.multiplexed[call], []rule{r})
 	}
+}
+
+// hides: one of the rules is a denial without conditions, and one of the others lets through.
+func hides(rules, others []rule) bool {
+	return slices.ContainsFunc(rules, func(r rule) bool { return unconditional(r) && denies(r) }) && slices.ContainsFunc(others, lets)
 }
 
 // joined adds rules to those that a call has.

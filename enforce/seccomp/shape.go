@@ -30,7 +30,7 @@ func shaped(calls []call) []specs.LinuxSyscall {
 			}
 			for _, r := range g.rules {
 				e := specs.LinuxSyscall{Names: g.names, Action: r.action, Args: r.args}
-				if r.action == specs.ActErrno || r.action == specs.ActTrace {
+				if r.action == specs.ActErrno {
 					e.ErrnoRet = r.errno
 				}
 				list = append(list, e)
