@@ -92,7 +92,7 @@ func TestSeccompAnyArchitectures(t *testing.T) {
 			asked, want []specs.Arch
 		}{
 			{"pruned", policy.NativeArchitecture, append([]specs.Arch{seccomp.Native()}, foreign...), []specs.Arch{seccomp.Native()}},
-			{"native unnamed", policy.NativeArchitecture, foreign, nil}, // it is covered all the same
+			{"native unnamed", policy.NativeArchitecture, foreign, nil},
 			{"none named", policy.NativeArchitecture, nil, nil},
 			{"kept", policy.KeepArchitectures, foreign, foreign},
 		} {

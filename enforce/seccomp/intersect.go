@@ -372,7 +372,7 @@ func conditionsOf(rules []rule) []alternative {
 
 // shutMultiplexers: conditions on a call that 32-bit x86 also has by way of socketcall(2) or ipc(2) say nothing there, where arguments are in
 // memory. The multiplexer is denied, with ENOSYS, which makes programs call directly; so it is where one of the profiles denies more of it
-// than comes with the other calls' rules. Where that can't be said, ok is false, and the architecture has to go.
+// than comes with the other calls' rules, or where p denies some of it more strictly. Where that can't be said, ok is false, and the architecture has to go.
 func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (_ []call, ok bool) {
 	if !slices.Contains(x.archs, specs.ArchX86) {
 		return calls, true
@@ -386,14 +386,16 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 			return by == name && !unconditional(c.rules[0])
 		})
 		is := made.on(specs.ArchX86, &mux)
-		ours, _ := within(specs.ArchX86, is, x.p.on(specs.ArchX86, &mux))
+		asked := x.p.on(specs.ArchX86, &mux)
+		ours, _ := within(specs.ArchX86, is, asked)
 		theirs, _ := within(specs.ArchX86, is, x.bound.on(specs.ArchX86, &mux))
-		if !conditional && ours == Yes && theirs == Yes || isAll(is.rules, denies) {
+		if (!conditional && ours == Yes && theirs == Yes || isAll(is.rules, denies)) && keepsDenials(is, asked.rules) {
 			continue
 		}
 		denial := x.denial(&mux)
+		shut := meaning{x.fallback, []rule{denial}}
 		at := slices.IndexFunc(calls, func(c call) bool { return c.name == name })
-		if strictness(x.fallback.action) > strictness(denial.action) || at >= 0 && slices.ContainsFunc(calls[at].rules, denies) {
+		if strictness(x.fallback.action) > strictness(denial.action) || !keepsDenials(shut, asked.rules) || at >= 0 && slices.ContainsFunc(calls[at].rules, denies) {
 			return nil, false
 		}
 		if at >= 0 {
@@ -405,6 +407,22 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 		x.Denied = append(x.Denied, name)
 	}
 	return calls, true
+}
+
+// keepsDenials: each denial among the rules is kept, or nothing is denied less strictly.
+func keepsDenials(is meaning, rules []rule) bool {
+	weakest := strictness(specs.ActKillProcess)
+	for _, r := range is.rules {
+		if denies(r) {
+			weakest = min(weakest, strictness(r.action))
+		}
+	}
+	if denies(is.fallback) && !isAll(is.rules, denies) {
+		weakest = min(weakest, strictness(is.fallback.action))
+	}
+	return !slices.ContainsFunc(rules, func(r rule) bool {
+		return strictness(r.action) > weakest && !slices.ContainsFunc(is.rules, func(kept rule) bool { return sameRule(kept, r) })
+	})
 }
 
 // denial is the bound's of a multiplexer, or else ENOSYS. It is another than the default, which runc would drop.

@@ -133,7 +133,9 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 var generatedNames = []string{"read", "write", "socket", "personality", "clone", "clone3", "mount", "no_such_call", "chown32"}
 
 // generated makes a profile such as a person might write, and some that nobody would.
-func generated(r *rand.Rand) *specs.LinuxSeccomp {
+func generated(r *rand.Rand) *specs.LinuxSeccomp { return generatedFor(r, generatedNames) }
+
+func generatedFor(r *rand.Rand, named []string) *specs.LinuxSeccomp {
 	value := func() uint64 {
 		return pick[uint64](r, 0, 1, 2, 3, 5, 8, 16, 38, 40, 0x7e020000, 1<<31, 1<<32-1, 1<<32, 1<<32+40, 1<<63, 1<<64-1)
 	}
@@ -148,7 +150,7 @@ func generated(r *rand.Rand) *specs.LinuxSeccomp {
 	ops := []specs.LinuxSeccompOperator{specs.OpEqualTo, specs.OpEqualTo, specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual}
 	for range r.IntN(10) {
 		e := specs.LinuxSyscall{
-			Names:  []string{pick(r, generatedNames...), pick(r, generatedNames...)}[:1+r.IntN(2)],
+			Names:  []string{pick(r, named...), pick(r, named...)}[:1+r.IntN(2)],
 			Action: pick(r, specs.ActAllow, specs.ActAllow, specs.ActAllow, specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActKillProcess, specs.ActTrap),
 		}
 		for range max(0, r.IntN(5)-2) {
