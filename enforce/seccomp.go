@@ -66,7 +66,7 @@ func checkSeccomp(in Input) []Finding {
 		if in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures {
 			return nil
 		}
-		return foreign(seccomp.Prune(asked))
+		return append(foreign(seccomp.Prune(asked)), foreignProgram(in, asked)...)
 	}
 	n, err := seccomp.Intersect(asked, bound)
 	if err != nil {
