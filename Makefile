@@ -3,6 +3,7 @@
 CONFDIR ?= /etc/runclamp
 RUNDIR  ?= /run/runclamp
 PREFIX  ?= /usr/local
+UNITDIR ?= /etc/systemd/system
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 
 # The delegate of the tests, the demo and the benchmark; and the linter.
@@ -56,17 +57,18 @@ e2e: ## end-to-end tests with real engines; root
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
-GUEST := $(CURDIR)/bin/guest
-RUN   ?= .
+GUEST      := $(CURDIR)/bin/guest
+GUEST_JOBS := proof.test@/usr/sbin/runc-current proof.test@/usr/sbin/runc guest.test
+RUN        ?= .
 
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
 	rm -rf $(GUEST)/programs
 	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
-	$(call build) -o $(GUEST)/programs/delegate ./integration/proof/loosener
+	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
-	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -- -test.v -test.run '$(RUN)' </dev/null
+	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
 
 kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)
 	integration/kubernetes/setup.sh $(CURDIR)/bin/kubernetes
@@ -83,29 +85,32 @@ lab: setup $(TOOLS)/runc
 	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
 	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
+	$(call build) -o $(LAB)/load ./integration/bench/load
 
 demo: lab ## what an attacker can do under Docker's defaults and under runclamp; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/demo -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe
 
-bench: lab ## bare runc against runclamp; root
-	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -conf $(LAB)/conf
+bench: lab ## bare runc against runclamp; BENCH="-only start -n 80" for less, or more; root
+	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/bench -runclamp $(LAB)/runclamp -runc $(LAB)/runc -probe $(LAB)/probe -minexec $(LAB)/minexec -load $(LAB)/load -conf $(LAB)/conf $(BENCH)
 
 soak: lab ## 2,000 containers, and what is left of them; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe
 
-install: build ## into $(PREFIX), with the configuration folder
+install: build ## into $(PREFIX), with the configuration folder and the systemd unit
 	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/runclamp $(DESTDIR)$(PREFIX)/sbin/runclamp
 	install -m 0755 bin/clampctl $(DESTDIR)$(PREFIX)/bin/clampctl
+	install -d -m 0755 $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' configs/systemd/runclamp-apparmor.service >$(DESTDIR)$(UNITDIR)/runclamp-apparmor.service
 
 uninstall: ## remove the two programs; containers that were made with runclamp can't be started any more
-	rm -f $(DESTDIR)$(PREFIX)/sbin/runclamp $(DESTDIR)$(PREFIX)/bin/clampctl
+	rm -f $(DESTDIR)$(PREFIX)/sbin/runclamp $(DESTDIR)$(PREFIX)/bin/clampctl $(DESTDIR)$(UNITDIR)/runclamp-apparmor.service
 
 clean: ## remove what was built
 	rm -rf bin
 
-setup: ## as root, install what building runc with seccomp needs
-	integration/setup.sh gcc libseccomp-dev pkg-config
+setup: ## as root, install what building runc with seccomp needs, and crun
+	integration/setup.sh gcc libseccomp-dev pkg-config crun
 
 # runc is built with its own module versions, and with seccomp, which needs C.
 $(TOOLS)/runc: setup

@@ -158,8 +158,11 @@ func readRegular(f *os.File, most int64) ([]byte, unix.Stat_t, error) {
 	if st.Size > most {
 		return nil, st, fmt.Errorf("%s is larger than %d MiB", f.Name(), most>>20)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	return data, st, err
+	// To grow into the size in steps would touch three times the memory, all of it new to a process that has just begun.
+	var b bytes.Buffer
+	b.Grow(int(st.Size) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(f, most+1))
+	return b.Bytes(), st, err
 }
 
 // replace writes a file under the temporary name and renames it.

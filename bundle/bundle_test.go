@@ -80,8 +80,8 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"folder", "not a regular file", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }},
 		{"too large", "larger than 4 MiB", func(p string) error { return os.Truncate(p, maxSize+1) }},
 		{"null", "it is null", func(p string) error { return os.WriteFile(p, []byte("null"), 0o600) }},
-		{"wrong type", "cannot unmarshal", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
-		{"overflow", "cannot unmarshal number 4294967296", func(p string) error {
+		{"wrong type", "/process: wanted an object, found a list", func(p string) error { return os.WriteFile(p, []byte(`{"process":[]}`), 0o600) }},
+		{"overflow", "/process/user/uid: wanted a number of the type uint32, found the number 4294967296", func(p string) error {
 			return os.WriteFile(p, []byte(`{"process":{"user":{"uid":4294967296}}}`), 0o600)
 		}},
 	} {
@@ -298,7 +298,7 @@ func TestOfContainer(t *testing.T) {
 		{"two", `{"config":{"labels":["bundle=/evil","bundle=` + b.Path + `"]}}`, "more than one label"},
 		{"none", `{"config":{"labels":["x"]}}`, "no label"},
 		{"relative", `{"config":{"labels":["bundle=x"]}}`, "not an absolute path"},
-		{"not JSON", `{`, "unexpected end"},
+		{"not JSON", `{`, "a string in double quotes is missing"},
 		{"gone", `{"config":{"labels":["bundle=` + b.Path + `/gone"]}}`, "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -322,6 +322,45 @@ func TestOfContainer(t *testing.T) {
 		})
 	}
 	if _, _, err := OfContainer(root, "nobody"); err == nil || err.Error() != `container "nobody" does not exist` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOfCrunContainer(t *testing.T) {
+	root := t.TempDir()
+	b := newBundle(t, plain)
+	for _, tt := range []struct{ name, status, want string }{
+		{"good", `{"pid":7,"process-start-time":42,"cgroup-path":"","bundle":"` + b.Path + `","rootfs":"/r"}`, ""},
+		{"two", `{"bundle":"/evil","bundle":"` + b.Path + `"}`, `the key "bundle" stands twice`},
+		{"another case", `{"bundle":"` + b.Path + `","Bundle":"/evil"}`, "only by case"},
+		{"cut off", `{"bundle":"` + b.Path + `\u0000x"}`, "a string with the character U+0000"},
+		{"none", `{"pid":7}`, `the bundle "" is not an absolute path`},
+		{"relative", `{"bundle":"x"}`, "not an absolute path"},
+		{"no number", `{"pid":"7","bundle":"` + b.Path + `"}`, "wanted a number"},
+		{"not JSON", `{`, "line 1, column 2"},
+		{"gone", `{"bundle":"` + b.Path + `/gone"}`, "no such file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(root, tt.name)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "status"), []byte(tt.status), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, init, err := OfCrunContainer(root, tt.name)
+			if err == nil {
+				defer got.Close()
+			}
+			switch {
+			case tt.want == "" && (err != nil || got.Path != b.Path || init != Init{PID: 7, Start: 42}):
+				t.Errorf("got %v, %v", got, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, _, err := OfCrunContainer(root, "nobody"); !errors.Is(err, ErrNoContainer) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -35,6 +36,8 @@ func TestParseDocumentRefuses(t *testing.T) {
 		{"in a list", "{\"mounts\":[{\"destination\":\"/\",\n \"Destination\":\"/x\"}]}", `line 2, column 2: the key "Destination"`},
 		{"embedded struct", `{"linux":{"resources":{"blockIO":{"weightDevice":[{"Major":1}]}}}}`, `differs from "major"`},
 		{"in a map of structs", `{"linux":{"timeOffsets":{"boottime":{"SECS":1}}}}`, `differs from "secs"`},
+		{"a NUL", `{"hostname":"a\u0000b"}`, "line 1, column 21: a string with the character U+0000"},
+		{"a NUL in a key", `{"annotations":{"a\u0000":"b"}}`, "a string with the character U+0000"},
 		{"half a pair", `{"hostname":"\ud800"}`, "half a surrogate pair"},
 		{"low half first", `{"hostname":"\udc00\ud800"}`, "half a surrogate pair"},
 		{"control character", "{\"hostname\":\"a\nb\"}", "control character"},
@@ -151,11 +154,17 @@ func FuzzParseDocument(f *testing.F) {
 		}
 		var all, known, first *specs.Spec
 		errAll := d.Decode(&all)
-		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); (err == nil) != (errAll == nil) || !reflect.DeepEqual(all, first) {
-			t.Fatalf("the delegate reads another configuration: %q", text)
+		if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); (err == nil) != (errAll == nil) {
+			t.Fatalf("the delegate's decoder says %v, ours %v: %q", err, errAll, text)
 		}
 		if errAll != nil {
 			return
+		}
+		if !reflect.DeepEqual(all, first) {
+			t.Fatalf("the delegate reads another configuration: %q", text)
+		}
+		if all == nil || all.Windows == nil || all.Windows.CredentialSpec == nil { // what may be anything may be a float
+			sameAsStandard(t, all)
 		}
 		var tree any
 		dec := json.NewDecoder(bytes.NewReader(text))
@@ -186,7 +195,7 @@ func onlyFields(v any, t reflect.Type) any {
 			case reflect.Map:
 				kept[key] = onlyFields(value, t.Elem())
 			case reflect.Struct:
-				if field, ok := fieldsOf(t).exact[key]; ok {
+				if field := fieldOf(t, key); field != nil {
 					kept[key] = onlyFields(value, field)
 				}
 			}
@@ -200,6 +209,20 @@ func onlyFields(v any, t reflect.Type) any {
 		}
 	}
 	return v
+}
+
+// fieldOf is the type of the field that a key names exactly, in a struct or in those embedded in it; nil if there is none.
+func fieldOf(t reflect.Type, key string) reflect.Type {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		if name == key && name != "-" && !f.Anonymous {
+			return f.Type
+		}
+	}
+	return nil
 }
 
 func unknownMembers(n int) string {
@@ -224,6 +247,126 @@ func TestUnknown(t *testing.T) {
 		}
 		if got := strings.Join(d.Unknown(), " "); got != want {
 			t.Errorf("%s\n got  %s\n want %s", text, got, want)
+		}
+	}
+}
+
+// everyType visits the types of configurations and records.
+func everyType(t *testing.T, visit func(path string, typ reflect.Type)) {
+	seen := map[reflect.Type]bool{}
+	var walk func(path string, typ reflect.Type)
+	walk = func(path string, typ reflect.Type) {
+		if seen[typ] {
+			return
+		}
+		seen[typ] = true
+		visit(path, typ)
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			walk(path, typ.Elem())
+		case reflect.Struct:
+			names := map[string]bool{}
+			for _, field := range reflect.VisibleFields(typ) {
+				name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+				switch {
+				case name == "-" || field.Anonymous && name == "":
+					continue
+				case name == "":
+					name = field.Name
+				}
+				if names[name] {
+					t.Errorf("%s: %s has the key %s twice", path, typ, name)
+				}
+				names[name] = true
+				if options != "" && options != "omitempty" && options != "omitzero" || !field.IsExported() {
+					t.Errorf("%s: %s.%s has a meaning of its own", path, typ, field.Name)
+				}
+				walk(path+"/"+name, field.Type)
+			}
+		}
+	}
+	walk("", reflect.TypeFor[specs.Spec]())
+	walk("", reflect.TypeFor[Record]())
+}
+
+// TestDecodeKnowsTheTypes: the decoder has no word for what encoding/json has besides: floats, arrays, base64, and types or tags that
+// decode in a way of their own.
+func TestDecodeKnowsTheTypes(t *testing.T) {
+	own := []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
+	everyType(t, func(path string, typ reflect.Type) {
+		for _, o := range own {
+			if typ.Implements(o) || reflect.PointerTo(typ).Implements(o) {
+				t.Errorf("%s: %s decodes itself", path, typ)
+			}
+		}
+		switch typ.Kind() {
+		case reflect.Slice:
+			if typ.Elem().Kind() == reflect.Uint8 {
+				t.Errorf("%s: %s is base64", path, typ)
+			}
+		case reflect.Map:
+			if typ.Key().Kind() != reflect.String {
+				t.Errorf("%s: a map by %s", path, typ.Key())
+			}
+		case reflect.Pointer, reflect.Struct, reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+			reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		case reflect.Interface:
+			if typ != reflect.TypeFor[any]() {
+				t.Errorf("%s: %s", path, typ)
+			}
+		default:
+			t.Errorf("%s: %s", path, typ)
+		}
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{`{"process":{"cwd":1}}`, "line 1, column 19: /process/cwd: wanted a string, found the number 1"},
+		{`{"process":{"args":["a",["b"]]}}`, "/process/args/1: wanted a string"},
+		{`{"process":[{"cwd":1,"Cwd":2}]}`, "/process: wanted an object"},
+		{`{"annotations":[]}`, "/annotations: wanted an object"},
+		{`{"mounts":{"x":1}}`, "/mounts: wanted a list"},
+		{`{"process":{"terminal":"true"}}`, "/process/terminal: wanted true or false"},
+		{`{"process":{"user":{"uid":-1}}}`, "/process/user/uid: wanted a number of the type uint32, found the number -1"},
+		{`{"process":{"user":{"uid":4294967296}}}`, "/process/user/uid: wanted a number of the type uint32"},
+		{`{"process":{"oomScoreAdj":1.0}}`, "/process/oomScoreAdj: wanted a number of the type int"},
+		{`{"process":{"user":{"uid":true}},"mounts":1}`, "/process/user/uid: wanted a number of the type uint32"},
+		{`[]`, "column 1: wanted an object, found a list"},
+	} {
+		d, err := parseSpec(tt.text)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		var s *specs.Spec
+		if err := d.Decode(&s); err == nil || !strings.Contains(err.Error(), tt.want) || s != nil {
+			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
+func TestParseState(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{` {"id":"x","init_process_pid":7,"x":[{"a":"]}\\","b":[1,{}]},null,-1.5e3],"init_process_start":8,"config":{"rootfs":{},"labels":["a=b","bundle=/b"]},"y":"\""} `, ""},
+		{`{"config":{"labels":["bundle=/b"],"labels":["bundle=/c"]}}`, `the key "labels" stands twice`},
+		{`{"config":{"labels":["bundle=/b"],"Labels":["bundle=/c"]}}`, "only by case"},
+		{`{"config":{"labels":["bundle=/b"]},"init_process_pid":"1"}`, "/init_process_pid: wanted a number"},
+		{`{"config":{"labels":["bundle=/b"]}}{}`, "something follows"},
+		{`{"config":{"labels":["bundle=/b"]},"x":{"a":[1`, "ends within a value"},
+		{`{"config":{"labels":["bundle=/b"]},"x":"\"`, "ends within a string"},
+		{`{"config":{"labels":["bundle=/b"]},"x":}`, "not a value"},
+		{`{"config":{"labels":["bundle=/b","bundle=/c"]}}`, "more than one label"},
+		{`{"config":{"labels":["bundle=b"]}}`, "not an absolute path"},
+		{`null`, "no label"},
+		{``, "ends where a value should be"},
+	} {
+		bundle, init, err := parseState([]byte(tt.text))
+		switch {
+		case tt.want == "" && (err != nil || bundle != "/b" || init != Init{7, 8}):
+			t.Errorf("%s: %q, %v, %v", tt.text, bundle, init, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
 		}
 	}
 }

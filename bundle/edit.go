@@ -2,11 +2,11 @@ package bundle
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"runclamp/enforce"
+	"runclamp/enforce/strictjson"
 )
 
 // Change is what one edit did to the text.
@@ -22,7 +22,7 @@ func (d *Document) Apply(edits []enforce.Edit) ([]byte, []Change, error) {
 	if len(edits) == 0 {
 		return d.data, nil, nil
 	}
-	root := d.root
+	root := d.read.Root
 	var changes []Change
 	for _, e := range edits {
 		parts, err := enforce.SplitPointer(e.Pointer)
@@ -30,37 +30,37 @@ func (d *Document) Apply(edits []enforce.Edit) ([]byte, []Change, error) {
 			return nil, nil, err
 		}
 		c := Change{Pointer: e.Pointer}
-		if was := root.at(parts); was != nil && e.Op != enforce.Insert {
-			c.From = was.text()
+		if was := at(root, parts); was != nil && e.Op != enforce.Insert {
+			c.From = text(was)
 		}
-		if root, err = root.edited(parts, e); err != nil {
+		if root, err = edited(root, parts, e); err != nil {
 			return nil, nil, fmt.Errorf("%s %s: %w", e.Op, e.Pointer, err)
 		}
 		if e.Op != enforce.Remove {
-			c.To = root.at(parts).text()
+			c.To = text(at(root, parts))
 		}
 		changes = append(changes, c)
 	}
-	return root.text(), changes, nil
+	return text(root), changes, nil
 }
 
 // at is the node that a pointer leads to, nil if there is none.
-func (n *node) at(parts []string) *node {
+func at(n *strictjson.Value, parts []string) *strictjson.Value {
 	for _, p := range parts {
-		n = n.parsed()
-		switch n.kind {
+		n.Open()
+		switch n.Kind {
 		case '{':
-			i := n.find(p)
+			i := find(n, p)
 			if i < 0 {
 				return nil
 			}
-			n = n.members[i].value
+			n = n.Members[i].Value
 		case '[':
-			i, err := enforce.ListIndex(p, len(n.items)-1)
+			i, err := enforce.ListIndex(p, len(n.Items)-1)
 			if err != nil {
 				return nil
 			}
-			n = n.items[i]
+			n = n.Items[i]
 		default:
 			return nil
 		}
@@ -69,54 +69,54 @@ func (n *node) at(parts []string) *node {
 }
 
 // edited returns a copy of the node in which the value that parts lead to is edited. What is not on the way is shared.
-func (n *node) edited(parts []string, e enforce.Edit) (*node, error) {
+func edited(n *strictjson.Value, parts []string, e enforce.Edit) (*strictjson.Value, error) {
 	if len(parts) == 0 {
 		return valueNode(e.Value)
 	}
-	n = n.parsed()
-	if n.kind == '[' {
-		return n.editedList(parts[0], parts[1:], e)
+	n.Open()
+	if n.Kind == '[' {
+		return editedList(n, parts[0], parts[1:], e)
 	}
-	if n.kind != '{' && string(n.raw) != "null" {
-		return nil, fmt.Errorf("%.40s is neither an object nor a list", n.raw)
+	if n.Kind != '{' && string(n.Raw) != "null" {
+		return nil, fmt.Errorf("%.40s is neither an object nor a list", n.Raw)
 	}
-	c := &node{kind: '{', members: slices.Clone(n.members)}
-	i := c.find(parts[0])
+	c := &strictjson.Value{Kind: '{', Members: slices.Clone(n.Members)}
+	i := find(c, parts[0])
 	switch {
 	case len(parts) == 1 && e.Op == enforce.Remove:
 		if i >= 0 {
-			c.members = slices.Delete(c.members, i, i+1)
+			c.Members = slices.Delete(c.Members, i, i+1)
 		}
 		return c, nil
 	case i < 0:
-		rawKey, err := json.Marshal(parts[0])
+		rawKey, err := strictjson.Encode(parts[0])
 		if err != nil {
 			return nil, err
 		}
-		c.members = append(c.members, member{key: parts[0], rawKey: rawKey, value: absent(parts[1:], e)})
-		i = len(c.members) - 1
-	case string(c.members[i].value.raw) == "null":
-		c.members[i].value = absent(parts[1:], e)
+		c.Members = append(c.Members, strictjson.Member{Key: parts[0], RawKey: rawKey, Value: absent(parts[1:], e)})
+		i = len(c.Members) - 1
+	case string(c.Members[i].Value.Raw) == "null":
+		c.Members[i].Value = absent(parts[1:], e)
 	}
-	changed, err := c.members[i].value.edited(parts[1:], e)
+	changed, err := edited(c.Members[i].Value, parts[1:], e)
 	if err != nil {
 		return nil, err
 	}
-	c.members[i].value = changed
+	c.Members[i].Value = changed
 	return c, nil
 }
 
 // absent stands where nothing is (null is nothing to the delegate): an object, or the list that a value is inserted into.
-func absent(rest []string, e enforce.Edit) *node {
+func absent(rest []string, e enforce.Edit) *strictjson.Value {
 	if len(rest) == 1 && e.Op == enforce.Insert {
-		return &node{kind: '['}
+		return &strictjson.Value{Kind: '['}
 	}
-	return &node{kind: '{'}
+	return &strictjson.Value{Kind: '{'}
 }
 
-func (n *node) editedList(part string, rest []string, e enforce.Edit) (*node, error) {
+func editedList(n *strictjson.Value, part string, rest []string, e enforce.Edit) (*strictjson.Value, error) {
 	inserting := len(rest) == 0 && e.Op == enforce.Insert
-	most := len(n.items) - 1
+	most := len(n.Items) - 1
 	if inserting {
 		most++
 	}
@@ -124,88 +124,69 @@ func (n *node) editedList(part string, rest []string, e enforce.Edit) (*node, er
 	if err != nil {
 		return nil, err
 	}
-	c := &node{kind: '[', items: slices.Clone(n.items)}
+	c := &strictjson.Value{Kind: '[', Items: slices.Clone(n.Items)}
 	switch {
 	case inserting:
 		value, err := valueNode(e.Value)
 		if err != nil {
 			return nil, err
 		}
-		c.items = slices.Insert(c.items, i, value)
+		c.Items = slices.Insert(c.Items, i, value)
 	case len(rest) == 0 && e.Op == enforce.Remove:
-		c.items = slices.Delete(c.items, i, i+1)
+		c.Items = slices.Delete(c.Items, i, i+1)
 	default:
-		if c.items[i], err = c.items[i].edited(rest, e); err != nil {
+		if c.Items[i], err = edited(c.Items[i], rest, e); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-// valueNode is a new value. Characters that only matter in HTML are left as they are.
-func valueNode(v any) (*node, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+// valueNode is a new value.
+func valueNode(v any) (*strictjson.Value, error) {
+	text, err := strictjson.Encode(v)
+	if err != nil {
 		return nil, fmt.Errorf("the new value: %w", err)
 	}
-	return &node{kind: unparsed, raw: bytes.TrimSuffix(b.Bytes(), []byte("\n"))}, nil
+	return &strictjson.Value{Kind: strictjson.Closed, Raw: text}, nil
 }
 
-// unparsed is the kind of a new value that no edit has gone into yet. Few are gone into, and a seccomp profile is long.
-const unparsed = '?'
-
-// parsed is the node, taken apart if need be.
-func (n *node) parsed() *node {
-	if n.kind != unparsed {
-		return n
-	}
-	p := parser{data: n.raw}
-	v, err := p.value(nil, 0)
-	if err != nil {
-		// What encoding/json wrote is JSON. If not, it has no parts, and an edit of one fails.
-		return &node{kind: 'v', raw: n.raw}
-	}
-	return v
-}
-
-func (n *node) find(key string) int {
-	return slices.IndexFunc(n.members, func(m member) bool { return m.key == key })
+func find(n *strictjson.Value, key string) int {
+	return slices.IndexFunc(n.Members, func(m strictjson.Member) bool { return m.Key == key })
 }
 
 // text is the node as JSON: as it stood, or put together from its parts.
-func (n *node) text() []byte {
-	if n.raw != nil {
-		return n.raw
+func text(n *strictjson.Value) []byte {
+	if n.Raw != nil {
+		return n.Raw
 	}
 	var b bytes.Buffer
-	n.write(&b)
+	write(&b, n)
 	return b.Bytes()
 }
 
-func (n *node) write(b *bytes.Buffer) {
+func write(b *bytes.Buffer, n *strictjson.Value) {
 	switch {
-	case n.raw != nil:
-		b.Write(n.raw)
-	case n.kind == '{':
+	case n.Raw != nil:
+		b.Write(n.Raw)
+	case n.Kind == '{':
 		b.WriteByte('{')
-		for i, m := range n.members {
+		for i, m := range n.Members {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			b.Write(m.rawKey)
+			b.Write(m.RawKey)
 			b.WriteByte(':')
-			m.value.write(b)
+			write(b, m.Value)
 		}
 		b.WriteByte('}')
 	default:
 		b.WriteByte('[')
-		for i, item := range n.items {
+		for i, item := range n.Items {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			item.write(b)
+			write(b, item)
 		}
 		b.WriteByte(']')
 	}

@@ -208,22 +208,30 @@ func imageNames(root int) (*enforce.Names, error) {
 	return &n, nil
 }
 
-// readImageFile reads a file that was opened with O_PATH, which has looked at nothing yet. An image may have a device in its
-// place, and to open one is to use it: a watchdog begins to count, a tape rewinds.
+// readImageFile reads a file that was opened with O_PATH.
 func readImageFile(at int, path string) ([]byte, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(at, &st); err != nil {
+	f, _, err := openImageFile(at, path)
+	if err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("the image's /%s is not a regular file", path)
-	}
-	name := "the image's /" + path
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
 	data, _, err := readRegular(f, maxNames)
 	return data, errors.Join(err, f.Close())
+}
+
+// openImageFile opens for reading what was opened with O_PATH, which has looked at nothing yet. An image may have a device in its
+// place, and to open one is to use it: a watchdog begins to count, a tape rewinds.
+func openImageFile(at int, path string) (*os.File, unix.Stat_t, error) {
+	name := "the image's /" + strings.TrimPrefix(path, "/")
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil {
+		return nil, st, fmt.Errorf("%s: %w", name, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, st, fmt.Errorf("%s is not a regular file", name)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", at), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, st, fmt.Errorf("%s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), st, nil
 }

@@ -176,23 +176,35 @@ func (t mountTable) opened(fd int) (enforce.Source, error) {
 	if err != nil {
 		return s, err
 	}
-	i := slices.IndexFunc(t, func(e mountEntry) bool { return e.id == id })
-	if i < 0 {
-		return s, fmt.Errorf("%s is on a mount that is not among this host's", at)
-	}
-	if s.Place, err = t[i].placeOf(at); err != nil {
+	if s.Spot, err = t.spot(at, id); err != nil {
 		return s, err
 	}
-	s.Path, s.Kind = at, kindOf(mode)
+	s.Kind = kindOf(mode)
 	s.Alone = !slices.ContainsFunc(t, func(e mountEntry) bool { return e.id != id && e.Device == s.Device })
 	if s.Kind == enforce.Folder {
 		for _, e := range t {
-			if e.point != at && within(e.point, at) {
+			if below(e.point, at) {
 				s.Below = append(s.Below, enforce.Spot{Path: e.point, Place: e.Place})
 			}
 		}
 	}
 	return s, nil
+}
+
+// spot is a path without links that is on the mount id.
+func (t mountTable) spot(at string, id int) (enforce.Spot, error) {
+	i := slices.IndexFunc(t, func(e mountEntry) bool { return e.id == id })
+	if i < 0 {
+		return enforce.Spot{}, fmt.Errorf("%s is on a mount that is not among this host's", at)
+	}
+	place, err := t[i].placeOf(at)
+	return enforce.Spot{Path: at, Place: place}, err
+}
+
+// below: both are as the kernel writes paths, and a node has thousands of mounts.
+func below(point, folder string) bool {
+	rest, ok := strings.CutPrefix(point, strings.TrimSuffix(folder, "/"))
+	return ok && len(rest) > 1 && rest[0] == '/'
 }
 
 // whereIs says where a descriptor leads: the path without links, the mount and the mode.
@@ -272,7 +284,19 @@ func (t mountTable) own(folders []ownFolderOf) []enforce.Own {
 // host finds the places that no container should see: the usual ones, the engine's, and the engines' sockets wherever they
 // are. What is not there is left out.
 func (t mountTable) host(engine engineFolders) ([]enforce.HostPlace, error) {
-	wanted := enforce.HostPlaces()
+	var found []enforce.HostPlace
+	add := func(h enforce.HostPlace, s enforce.Spot) {
+		named := h.Path
+		if h.Spot = s; named == h.Path || !slices.ContainsFunc(found, func(o enforce.HostPlace) bool { return within(h.Path, o.Path) }) {
+			found = append(found, h)
+		}
+	}
+	for _, h := range enforce.HostPlaces() {
+		if s, ok := t.hostSpot(h.Path); ok {
+			add(h, s)
+		}
+	}
+	var wanted []enforce.HostPlace
 	for _, path := range engine.data {
 		wanted = append(wanted, enforce.HostPlace{Spot: enforce.Spot{Path: path}, Is: "the engine's own data", Engine: true})
 	}
@@ -283,18 +307,26 @@ func (t mountTable) host(engine engineFolders) ([]enforce.HostPlace, error) {
 	for _, path := range sockets {
 		wanted = append(wanted, enforce.HostPlace{Spot: enforce.Spot{Path: path}, Is: enforce.EngineSocket(filepath.Base(path))})
 	}
-	var found []enforce.HostPlace
 	for _, h := range wanted {
-		s := t.source(h.Path)
-		if s.Unknown != "" {
-			continue
-		}
-		named := h.Path
-		if h.Spot = s.Spot; named == h.Path || !slices.ContainsFunc(found, func(o enforce.HostPlace) bool { return within(h.Path, o.Path) }) {
-			found = append(found, h)
+		if s := t.source(h.Path); s.Unknown == "" {
+			add(h, s.Spot)
 		}
 	}
 	return found, nil
+}
+
+// hostSpot is where a path leads that nobody but root has made. No more has to be known of it, so that one call of the kernel's
+// finds it, or that it is not there.
+func (t mountTable) hostSpot(path string) (s enforce.Spot, ok bool) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return s, false
+	}
+	at, id, _, err := whereIs(fd)
+	if err == nil {
+		s, err = t.spot(at, id)
+	}
+	return s, errors.Join(err, unix.Close(fd)) == nil
 }
 
 // engineSockets are the engines' sockets that somebody listens on (proc_net(5), unix). They may be anywhere.

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +8,7 @@ import (
 
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/strictjson"
 )
 
 const (
@@ -69,7 +69,7 @@ type Policy struct {
 
 func (r Record) encode() ([]byte, error) {
 	r.Version = recordVersion
-	text, err := json.Marshal(r)
+	text, err := strictjson.Encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", recordName, err)
 	}

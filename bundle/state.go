@@ -1,12 +1,14 @@
 package bundle
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+
+	"runclamp/enforce/strictjson"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,16 +24,34 @@ type Init struct {
 	Start uint64
 }
 
-// OfContainer opens the bundle of a container that exists, found in the delegate's own record <root>/<id>/state.json
-// (runc, libcontainer). id must have been validated, or it is a path.
+// OfContainer opens the bundle of a container that exists, found in runc's own record <root>/<id>/state.json (libcontainer). id
+// must have been validated, or it is a path.
 //
-// The delegate keeps the bundle among the annotations, as a label "bundle=PATH", and takes the first of them. A container
-// whose annotations bring one of their own would lead it to another config.json, so there must be exactly one.
+// runc keeps the bundle among the annotations, as a label "bundle=PATH", and takes the first of them. A container whose
+// annotations bring one of their own would lead it to another config.json, so there must be exactly one.
 func OfContainer(root, id string) (*Bundle, Init, error) {
-	path := filepath.Join(root, id, "state.json")
+	return ofContainer(root, id, stateName, parseState)
+}
+
+// OfCrunContainer does the same for crun, whose record is <root>/<id>/status (src/libcrun/status.c).
+func OfCrunContainer(root, id string) (*Bundle, Init, error) {
+	return ofContainer(root, id, statusName, parseStatus)
+}
+
+// stateName is of runc's record of a container, and statusName of crun's.
+const (
+	stateName  = "state.json"
+	statusName = "status"
+)
+
+// ErrNoContainer: the delegate has no record of it.
+var ErrNoContainer = errors.New("does not exist")
+
+func ofContainer(root, id, name string, parse func([]byte) (string, Init, error)) (*Bundle, Init, error) {
+	path := filepath.Join(root, id, name)
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, Init{}, fmt.Errorf("container %q does not exist", id)
+		return nil, Init{}, fmt.Errorf("container %q %w", id, ErrNoContainer)
 	}
 	if err != nil {
 		return nil, Init{}, fmt.Errorf("%s: %w", path, err)
@@ -41,7 +61,7 @@ func OfContainer(root, id string) (*Bundle, Init, error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, Init{}, err
 	}
-	at, init, err := parseState(data)
+	at, init, err := parse(data)
 	if err != nil {
 		return nil, Init{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -57,11 +77,35 @@ func parseState(state []byte) (bundle string, init Init, err error) {
 			Labels []string `json:"labels"`
 		} `json:"config"`
 	}
-	if err := json.Unmarshal(state, &s); err != nil {
+	// All else in it is long, and the delegate's own business.
+	if err := strictjson.DecodeKnown(state, reflect.ValueOf(&s).Elem()); err != nil {
 		return "", Init{}, err
 	}
 	bundle, err = bundleLabel(s.Config.Labels)
 	return bundle, Init{s.PID, s.Start}, err
+}
+
+// status is what of crun's record is looked at.
+type status struct {
+	PID    int    `json:"pid"`
+	Start  uint64 `json:"process-start-time"`
+	Bundle string `json:"bundle"`
+}
+
+// parseStatus reads it strictly: crun takes the first of two equal keys, and encoding/json the last.
+func parseStatus(text []byte) (bundle string, init Init, err error) {
+	doc, err := ParseDocument(text, reflect.TypeFor[status]())
+	if err != nil {
+		return "", Init{}, err
+	}
+	var s status
+	if err := doc.Decode(&s); err != nil {
+		return "", Init{}, err
+	}
+	if !filepath.IsAbs(s.Bundle) {
+		return "", Init{}, fmt.Errorf("the bundle %q is not an absolute path", s.Bundle)
+	}
+	return s.Bundle, Init{s.PID, s.Start}, nil
 }
 
 func bundleLabel(labels []string) (string, error) {

@@ -7,9 +7,11 @@ import "slices"
 const (
 	NoPivot      = "no-pivot"
 	NoNewKeyring = "no-new-keyring"
-	PreserveFDs  = "preserve-fds"
-	ListenFDs    = "LISTEN_FDS"
-	NotifySocket = "NOTIFY_SOCKET"
+	// CgroupManager is crun's --cgroup-manager=disabled.
+	CgroupManager = "cgroup-manager"
+	PreserveFDs   = "preserve-fds"
+	ListenFDs     = "LISTEN_FDS"
+	NotifySocket  = "NOTIFY_SOCKET"
 )
 
 func besides(given []string) []Finding {
@@ -19,6 +21,8 @@ func besides(given []string) []Finding {
 			Mend: "take it out of the engine's options (DOCKER_RAMDISK, containerd's NoPivotRoot)"},
 		{Detail: NoNewKeyring, Found: "--no-new-keyring, which leaves the engine's session keyring to the container", Wanted: "a keyring of its own",
 			Mend: "take it out of the engine's options (containerd's NoNewKeyring)"},
+		{Detail: CgroupManager, Found: "--cgroup-manager=disabled, which leaves the container without limits in its engine's control group", Wanted: "a control group of its own",
+			Mend: `leave out "--cgroups=disabled" (Podman)`},
 		{Detail: PreserveFDs, Found: "--preserve-fds, which gives the container files that are open outside", Wanted: "a container without them",
 			Mend: `leave out "--preserve-fds", and use a volume`},
 		{Detail: ListenFDs, Found: "LISTEN_FDS, which gives the container sockets that are open outside", Wanted: "a container without them",

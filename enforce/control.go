@@ -6,6 +6,7 @@ package enforce
 import (
 	"runclamp/enforce/apparmor"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -79,6 +80,34 @@ type Facts struct {
 	Mounts Mounts
 	// Devices are those that the policy allows.
 	Devices Devices
+	// Seccomp are the profiles that the policy names and runclamp does not have itself.
+	Seccomp Seccomp
+	// Program is what the container's first process executes. Not looked for where its machine doesn't matter.
+	Program Program
+}
+
+// Program is a file of the image.
+type Program struct {
+	// Path is inside the container.
+	Path string
+	// Arch is the architecture whose system calls it makes, if that is a 32-bit one. Empty: it is not, or nobody knows.
+	Arch specs.Arch
+}
+
+// Seccomp is what profiles of the policy depend on. It is found where the policy names one that is read.
+type Seccomp struct {
+	// Kernel is the machine's.
+	Kernel seccomp.Kernel
+	// Profiles are by the name that the policy has for them: NAME, file:/absolute/path.
+	Profiles map[string]SeccompProfile
+}
+
+// SeccompProfile is a profile's file.
+type SeccompProfile struct {
+	Path string
+	Text []byte
+	// Problem is why it could not be read. Empty: it was.
+	Problem string
 }
 
 // AppArmor is what the kernel knows of it.

@@ -3,6 +3,7 @@ package enforce_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -406,6 +407,13 @@ func TestExceptions(t *testing.T) {
 	profile := func(s *specs.Spec) {
 		s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{{Names: []string{"read", "mount", "personality"}, Action: specs.ActAllow}}}
 	}
+	foreign := func(rules ...specs.LinuxSyscall) func(*specs.Spec) {
+		return func(s *specs.Spec) {
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules}
+		}
+	}
+	socketcall := specs.LinuxSyscall{Names: []string{"socketcall"}, Action: specs.ActAllow}
+	socket := specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}}
 	runControlCases(t, []controlCase{
 		{name: "one capability", spoil: caps, input: except("capabilities:SYS_PTRACE"), findings: []string{"capabilities:CHOWN fix", "capabilities:SYS_PTRACE audit"},
 			edits: []string{`set /process/capabilities/bounding ["CAP_SYS_PTRACE"]`}, verdict: enforce.Fixed},
@@ -416,10 +424,21 @@ func TestExceptions(t *testing.T) {
 			s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
 		},
 			input: except("privileged", "devices"), findings: []string{"devices:*:* audit", "privileged audit"}, verdict: enforce.Unchanged},
-		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond-default"),
-			findings: []string{"seccomp:beyond-default fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
-		{name: "all of it", spoil: profile, input: except("seccomp:beyond-default", "seccomp:conditions"),
-			findings: []string{"seccomp:beyond-default audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
+		{name: "half of what is mended together", spoil: profile, input: except("seccomp:beyond"),
+			findings: []string{"seccomp:beyond fix", "seccomp:conditions fix"}, edits: []string{narrowed(t, profile)}, verdict: enforce.Fixed},
+		// What stays is held against the policy's profile on its own architecture, too.
+		{name: "foreign architectures, and a multiplexer that gets round conditions", spoil: foreign(socketcall, socket), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit", "seccomp:denied fix"},
+			edits:    []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "foreign architectures, and calls of theirs", spoil: foreign(specs.LinuxSyscall{Names: []string{"read", "chown32", "vm86"}, Action: specs.ActAllow}), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit", "seccomp:beyond fix"},
+			edits:    []string{`set /linux/seccomp/syscalls [{"names":["read","chown32"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
+		{name: "foreign architectures, and nothing else", spoil: foreign(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActAllow}), input: except("seccomp:architectures"),
+			findings: []string{"seccomp:architectures audit"}, verdict: enforce.Unchanged},
+		{name: "all of seccomp", spoil: foreign(specs.LinuxSyscall{Names: []string{"read", "vm86"}, Action: specs.ActAllow}), input: except("seccomp"),
+			findings: []string{"seccomp:architectures audit", "seccomp:beyond audit"}, verdict: enforce.Unchanged},
+		{name: "all of it", spoil: profile, input: except("seccomp:beyond", "seccomp:conditions"),
+			findings: []string{"seccomp:beyond audit", "seccomp:conditions audit"}, verdict: enforce.Unchanged},
 	})
 }
 
@@ -563,16 +582,43 @@ func TestSeccomp(t *testing.T) {
 		return specs.LinuxSyscall{Names: names, Action: specs.ActAllow}
 	}
 	errno := specs.ActErrno
+	foreign := specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}
+	program := func(a specs.Arch) func(*enforce.Input) {
+		return func(in *enforce.Input) { in.Facts.Program = enforce.Program{Path: "/bin/old", Arch: a} }
+	}
 	anyProfile := func(c *policy.Controls) { c.Seccomp.Profile = policy.AnyProfile }
 	runControlCases(t, []controlCase{
 		{name: "own and stricter", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess, Syscalls: rules(allow("read", "exit_group"))}), verdict: enforce.Unchanged},
 		{name: "beyond", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("read", "mount"), allow("bpf"))}),
-			findings: []string{"seccomp:beyond-default fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
+			findings: []string{"seccomp:beyond fix"}, edits: []string{`set /linux/seccomp/syscalls [{"names":["read"],"action":"SCMP_ACT_ALLOW"}]`}, verdict: enforce.Fixed},
 		{name: "architectures", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: rules(allow("read"))}),
 			findings: []string{"seccomp:architectures fix"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
-		{name: "allow by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: errno})}),
-			findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
-		{name: "log by default", spoil: profile(specs.LinuxSeccomp{DefaultAction: specs.ActLog}), findings: []string{"seccomp:default reject"}, verdict: enforce.Refused},
+		{name: "a program of a foreign architecture", spoil: profile(foreign), input: program(specs.ArchX86), findings: []string{"seccomp:architectures fix", "seccomp:program audit"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of one that the engine denies", spoil: profile(foreign), input: program(specs.ArchX32), findings: []string{"seccomp:architectures fix"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of another machine", spoil: profile(foreign), input: program(specs.ArchARM), findings: []string{"seccomp:architectures fix"},
+			edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a program of a foreign architecture, and it is kept", spoil: profile(foreign), input: program(specs.ArchX86),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, verdict: enforce.Unchanged},
+		{name: "a program of a foreign architecture, and any profile", spoil: profile(foreign), input: program(specs.ArchX86), policy: anyProfile,
+			findings: []string{"seccomp:architectures fix", "seccomp:program audit"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
+		{name: "a policy's profile that is not there", policy: func(c *policy.Controls) { c.Seccomp.Profile = "default+mine" },
+			findings: []string{"seccomp:profile reject"}, verdict: enforce.Refused},
+		{name: "architectures are kept", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, verdict: enforce.Unchanged},
+		{name: "a multiplexer gets round conditions", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86}, Syscalls: rules(allow("socketcall"),
+			specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}})}),
+			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, findings: []string{"seccomp:denied fix"},
+			edits: []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "a listener that the policy trusts", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}),
+			policy: func(c *policy.Controls) { c.Seccomp.Listeners = []string{"/run/a"} }, verdict: enforce.Unchanged},
+		{name: "a denial that says success", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"setuid", "capset"}, Action: errno, ErrnoRet: new(uint)})}),
+			findings: []string{"seccomp:errno reject"}, verdict: enforce.Refused},
+		{name: "a default that says success", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, DefaultErrnoRet: new(uint), Syscalls: rules(allow("read"))}), findings: []string{"seccomp:errno reject"}, verdict: enforce.Refused},
+		{name: "a name that ends early", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(allow("mount\x00x"))}), findings: []string{"seccomp:name reject"}, verdict: enforce.Refused},
+		{name: "a seventh argument", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}}})}),
+			findings: []string{"seccomp:condition reject"}, verdict: enforce.Refused},
 		{name: "listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "notify", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActNotify})}),
 			findings: []string{"seccomp:notify reject"}, verdict: enforce.Refused},
@@ -590,6 +636,40 @@ func TestSeccomp(t *testing.T) {
 		{name: "any, and a listener", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}), policy: anyProfile, findings: []string{"seccomp:listener reject"}, verdict: enforce.Refused},
 		{name: "no such action", spoil: profile(specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_DENY"}), findings: []string{"seccomp:action reject"}, verdict: enforce.Refused},
 	})
+
+	t.Run("a program of a foreign architecture, and no profile", func(t *testing.T) {
+		for _, action := range []policy.Action{policy.Fix, policy.Reject} {
+			s := clean(t)
+			s.Linux.Seccomp = nil
+			in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s}
+			in.Policy.Controls.Seccomp.Action = action
+			program(specs.ArchX86)(&in)
+			d := enforce.Decide(in)
+			want := enforce.Finding{Control: "seccomp", Detail: "program", Pointer: "/process/args", Action: policy.Audit,
+				Found:  `a 32-bit program, "/bin/old", whose system calls (SCMP_ARCH_X86) the policy takes out`,
+				Wanted: "a program for the machine's own architecture",
+				Mend:   "set seccomp.architectures: keep in the policy and let the engine send its default profile, or use an image for the machine's own architecture"}
+			if !slices.ContainsFunc(d.Findings, func(f enforce.Finding) bool { return reflect.DeepEqual(f, want) }) {
+				t.Errorf("%s: %+v", action, d.Findings)
+			}
+		}
+	})
+
+	// What lets through by default is mended: the policy's profile, without what this one denies.
+	for _, action := range []specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog} {
+		t.Run("by default "+string(action), func(t *testing.T) {
+			s := clean(t)
+			s.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action, Syscalls: rules(specs.LinuxSyscall{Names: []string{"mount", "futex"}, Action: specs.ActKillProcess})}
+			d := enforce.Decide(enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: s})
+			if d.Verdict != enforce.Fixed || d.Findings[0].Name() != "seccomp:default" {
+				t.Fatalf("%s, %+v", d.Verdict, d.Findings)
+			}
+			p := d.Spec.Linux.Seccomp
+			if p.DefaultAction != errno || !may(p, "read", 0) || may(p, "futex", 0) || may(p, "mount", 0) || may(p, "socket", 40) || !may(p, "socket", 2) {
+				t.Errorf("not Docker's default without what is denied: %s", mustJSON(t, p))
+			}
+		})
+	}
 
 	// Nothing, and what runc takes for nothing: Docker's default comes in whole, for the capabilities that are left.
 	for name, p := range map[string]*specs.LinuxSeccomp{"none": nil, "empty": {}} {

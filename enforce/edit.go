@@ -18,6 +18,9 @@ func SplitPointer(pointer string) ([]string, error) {
 		return nil, fmt.Errorf("pointer %q does not begin with /", pointer)
 	}
 	parts := strings.Split(pointer[1:], "/")
+	if !strings.Contains(pointer, "~") {
+		return parts, nil
+	}
 	for i, p := range parts {
 		parts[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(p)
 	}

@@ -57,7 +57,7 @@ func (g generator) seccomp() *specs.LinuxSeccomp {
 	for range g.IntN(12) {
 		s := specs.LinuxSyscall{
 			Names:  some(g, "read", "write", "socket", "personality", "clone", "clone3", "bpf", "keyctl", "mount", "no_such_call"),
-			Action: pick(g, specs.ActAllow, specs.ActAllow, specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrace, specs.ActKillProcess),
+			Action: pick(g, specs.ActAllow, specs.ActAllow, specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActKillProcess),
 		}
 		if g.IntN(2) == 0 {
 			for range g.IntN(3) {

@@ -74,6 +74,7 @@ func checkMount(in Input, i int, m specs.Mount) []Finding {
 	if slices.Contains(m.Options, "remount") {
 		c.refuse("remount", "/options", "a remount of what is there already", "a mount", "drop the option remount")
 	}
+	c.crunsOptions()
 	if isBind(m) {
 		c.bind()
 	} else {
@@ -255,6 +256,19 @@ func (c *mountCheck) kernel() {
 		c.refuse("destination", "/destination", fmt.Sprintf("%s at %s", c.m.Type, c.m.Destination), "it at "+where, "leave it where the engine mounts it")
 	case slices.Contains([]string{"sysfs", "cgroup", "cgroup2"}, c.m.Type) && !isReadOnly(c.options):
 		c.change(c.m.Type, "writable "+at+", which steers the kernel", "it read-only", `drop "--privileged" and ":rw"`, readOnlyOptions(c.options))
+	}
+}
+
+// crunsOptions: what crun alone makes of an option, and nothing else looks at. "idmap=uids=…" has mappings in it
+// (src/libcrun/linux.c, get_idmapped_option, which goes by how an option begins), and the others make a link of a mount, or mount
+// on a link. To runc they are data for the file system.
+func (c *mountCheck) crunsOptions() {
+	for _, o := range c.options {
+		idmap := strings.HasPrefix(o, "idmap") || strings.HasPrefix(o, "ridmap")
+		if idmap && o != "idmap" && o != "ridmap" || slices.Contains([]string{"copy-symlink", "src-nofollow", "dest-nofollow"}, o) {
+			c.refuse("option", "/options", fmt.Sprintf("the option %q, which only crun knows", cut(o)), "options that mean the same to every runtime",
+				"leave it out; mappings go into uidMappings and gidMappings")
+		}
 	}
 }
 

@@ -246,6 +246,10 @@ func TestHostMounts(t *testing.T) {
 			bind("/var/lib/lxcfs/proc/cpuinfo", "nosuid", "nodev")(s)
 			s.Mounts[2].Destination = "/proc/cpuinfo"
 		}, input: allow(false, "/var/lib/lxcfs/proc/cpuinfo"), verdict: enforce.Unchanged},
+		{name: "hidden mappings", spoil: bind("/srv/data", "nosuid", "nodev", "idmap=uids=0-0-1;gids=0-0-1"), findings: []string{"hostMounts:option reject"}, verdict: enforce.Refused},
+		{name: "hidden mappings below", spoil: bind("/srv/data", "nosuid", "nodev", "ridmap=uids=0-0-1"), findings: []string{"hostMounts:option reject"}, verdict: enforce.Refused},
+		{name: "a link", spoil: bind("/srv/data", "nosuid", "nodev", "copy-symlink"), findings: []string{"hostMounts:option reject"}, verdict: enforce.Refused},
+		{name: "on a link", spoil: mount("/there", "tmpfs", "dest-nofollow"), findings: []string{"hostMounts:option reject"}, verdict: enforce.Refused},
 		{name: "remount", spoil: mount("/there", "tmpfs", "remount"), findings: []string{"hostMounts:remount reject"}, verdict: enforce.Refused},
 		{name: "mapped to root", spoil: func(s *specs.Spec) {
 			bind("/srv/data", "nosuid", "nodev")(s)

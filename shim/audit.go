@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"runclamp/bundle"
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/enforce/strictjson"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,14 +61,12 @@ func (l auditLine) text() ([]byte, error) {
 	l.Findings = cutFindings(l.Findings)
 	l.Error = cut(l.Error)
 	for {
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(l); err != nil {
+		text, err := strictjson.Encode(l)
+		if err != nil {
 			return nil, err
 		}
-		if b.Len() <= maxLine {
-			return b.Bytes(), nil
+		if len(text) < maxLine {
+			return append(text, '\n'), nil
 		}
 		// Findings are what people look for, so edits go first. Half of them at a time: it is not worth counting bytes.
 		switch {
@@ -79,7 +77,7 @@ func (l auditLine) text() ([]byte, error) {
 			l.Cut += (len(l.Findings) + 1) / 2
 			l.Findings = l.Findings[:len(l.Findings)/2]
 		default:
-			return nil, fmt.Errorf("%d bytes without a finding", b.Len())
+			return nil, fmt.Errorf("%d bytes without a finding", len(text))
 		}
 	}
 }
@@ -126,7 +124,7 @@ func value(pointer string, raw []byte) json.RawMessage {
 }
 
 func quoted(s string) json.RawMessage {
-	text, err := json.Marshal(s)
+	text, err := strictjson.Encode(s)
 	if err != nil {
 		return json.RawMessage(`"?"`) // a string can't fail
 	}

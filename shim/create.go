@@ -20,17 +20,12 @@ func (r Runtime) create(g Global, inv Invocation) error {
 	if err != nil {
 		return err
 	}
-	// Before anything is written, in case that there is nobody to hand over to.
-	d, err := r.delegate()
-	if err != nil {
-		return err
-	}
 	e := r.newEntry(inv)
-	e.Delegate = d.path
+	e.Delegate = r.to.path
 	if err := r.clamp(g, inv, path, p, &e); err != nil {
 		return err
 	}
-	return d.exec(inv.With("bundle", path).Argv(), r.Env)
+	return r.to.exec(inv.With("bundle", path).Argv(), r.Env)
 }
 
 // clamp decides about the bundle at path and leaves it as the policy wants it, or as it was.
@@ -75,6 +70,9 @@ func (r Runtime) beside(inv Invocation) []string {
 	var given []string
 	if inv.Bool("no-pivot") {
 		given = append(given, enforce.NoPivot)
+	}
+	if manager, _ := inv.global.last("cgroup-manager"); manager == "disabled" {
+		given = append(given, enforce.CgroupManager)
 	}
 	if inv.Bool("no-new-keyring") {
 		given = append(given, enforce.NoNewKeyring)

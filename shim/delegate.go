@@ -20,6 +20,8 @@ import (
 type delegate struct {
 	path string
 	file *os.File
+	// argv0 is the name that it is called by.
+	argv0 string
 	// Unchecked: who owns it could not be told, because this is not the initial user namespace.
 	Unchecked bool
 }
@@ -70,7 +72,7 @@ func openDelegate(path string, unchecked bool) (d delegate, err error) {
 	if err != nil {
 		return delegate{}, fmt.Errorf("%s: %w", target, err)
 	}
-	d = delegate{path: target, file: os.NewFile(uintptr(fd), target), Unchecked: unchecked}
+	d = delegate{path: target, argv0: target, file: os.NewFile(uintptr(fd), target), Unchecked: unchecked}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.file.Close())
@@ -124,13 +126,26 @@ func mapsAll(uidMap string) bool {
 	return strings.Join(strings.Fields(uidMap), " ") == "0 0 4294967295"
 }
 
+// dialect is how it reads its command line. crun is called by its own name, because by others it runs other things than
+// processes: a virtual machine as krun, WebAssembly as crun-wasm (src/crun.c, fill_handler_from_argv0).
+func (d *delegate) dialect() (Dialect, error) {
+	dialect, err := dialectOf(d.file)
+	if err != nil {
+		return Dialect{}, fmt.Errorf("the delegate %s: %w", d.path, err)
+	}
+	if dialect.argp {
+		d.argv0 = filepath.Join(filepath.Dir(d.path), dialect.Name)
+	}
+	return dialect, nil
+}
+
 // exec becomes the delegate. It returns only if that fails.
 //
 // It is executed by its descriptor, so that it is the file that was checked. By /proc/self/fd and syscall.Exec and not by
 // execveat(2), because Go raises the soft limit of open files at its start, and only syscall.Exec puts it back: the
 // container would inherit it.
 func (d delegate) exec(args, env []string) error {
-	argv := append([]string{d.path}, args...)
+	argv := append([]string{d.argv0}, args...)
 	err := syscall.Exec(fmt.Sprintf("/proc/self/fd/%d", d.file.Fd()), argv, env)
 	// Until here: a file that nobody holds any more is closed at the next collection, and its number is another's.
 	runtime.KeepAlive(d.file)
@@ -145,4 +160,15 @@ func ThisHost() Host {
 		dir = ""
 	}
 	return Host{EUID: os.Geteuid(), UserNamespace: inUserNamespace(), Env: os.Environ(), Dir: dir}
+}
+
+// DelegateProgram is the delegate that runclamp would hand over to, for others to call: where it is, and by which name it is to be called.
+// Its name is runc's or crun's, whatever its file is called.
+func DelegateProgram(confDir string) (path, argv0, name string, err error) {
+	d, err := Runtime{ConfDir: confDir}.delegate()
+	if err != nil {
+		return "", "", "", err
+	}
+	dialect, err := d.dialect()
+	return d.path, d.argv0, dialect.Name, errors.Join(err, d.file.Close())
 }

@@ -28,11 +28,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 	e := r.newEntry(inv)
 	c, err := findContainer(inv)
 	r.judgedBy(c.record, &e)
-	d, delegateErr := r.delegate()
-	if delegateErr != nil {
-		return delegateErr
-	}
-	e.Delegate = d.path
+	e.Delegate = r.to.path
 	var held []byte
 	if err == nil {
 		held, err = holdExec(inv, c, r.Now(), &e)
@@ -41,7 +37,7 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 		return err
 	}
 	if held == nil || e.Mode == policy.ModeAudit {
-		return d.exec(inv.Argv(), r.Env)
+		return r.to.exec(inv.Argv(), r.Env)
 	}
 	lowest, err := r.firstFreeDescriptor(inv)
 	if err != nil {
@@ -51,19 +47,14 @@ func (r Runtime) exec(g Global, inv Invocation) error {
 	if err != nil {
 		return err
 	}
-	return d.exec(execArgv(inv, path), r.Env)
+	return r.to.exec(execArgv(inv, path), r.Env)
 }
 
 // holdExec decides about an exec. It gives the process to hand over, or none if it is to be what was asked.
 func holdExec(inv Invocation, c container, now time.Time, e *entry) ([]byte, error) {
-	raw := c.config.Member("process")
 	container := c.config.Spec.Process
 	if container == nil {
 		return nil, fmt.Errorf("container %q has no process in its config.json to hold this one to", inv.ID)
-	}
-	own, err := bundle.ParseDocument(raw, reflect.TypeFor[specs.Process]())
-	if err != nil {
-		return nil, fmt.Errorf("the container's process: %w", err)
 	}
 	asked, err := askedProcess(inv, container)
 	if err != nil {
@@ -81,7 +72,7 @@ func holdExec(inv Invocation, c container, now time.Time, e *entry) ([]byte, err
 	case !d.Held:
 		return nil, nil
 	}
-	held, _, err := own.Apply(d.Edits)
+	held, _, err := c.config.Member("process").Apply(d.Edits)
 	if err != nil {
 		return nil, fmt.Errorf("holding the process to the container: %w", err)
 	}

@@ -1,5 +1,7 @@
 package shim
 
+import "runclamp/bundle"
+
 // flag is one flag of the delegate's command line.
 type flag struct {
 	name, short string
@@ -8,6 +10,8 @@ type flag struct {
 	// many: it may stand more than once. Of any other flag that stands twice, runc takes the last; nobody who reads the
 	// command line sees that at a glance, so it is refused.
 	many bool
+	// written: it is true or false, and may say so (--tty=false). All of runc's may (Dialect.argp).
+	written bool
 }
 
 // command is what may follow one verb.
@@ -22,27 +26,29 @@ type command struct {
 
 const unlimited = -1
 
-// globalFlags stand before the verb. The tables are the union of runc 1.1 to 1.5 (main.go and one file a verb there; the
-// same in 1.1.5, 1.2.9, 1.3.4, 1.4.0 and 1.5.2 but for the versions that are named here). A delegate that does not have a
-// flag says so itself. A test holds them against the --help of a real runc, which leaves out a few hidden flags.
-func globalFlags() []flag {
-	return []flag{
-		{name: "debug"}, {name: "log", value: true}, {name: "log-format", value: true}, {name: "root", value: true},
-		{name: "systemd-cgroup"}, {name: "rootless", value: true},
-		{name: "criu", value: true}, // up to 1.3; hidden since 1.2
+// Runc is runc's dialect. The tables are the union of runc 1.1 to 1.5 (main.go and one file a verb there; the same in 1.1.5,
+// 1.2.9, 1.3.4, 1.4.0 and 1.5.2 but for the versions that are named here). A delegate that does not have a flag says so itself. A
+// test holds them against the --help of a real runc, which leaves out a few hidden flags.
+func Runc() Dialect {
+	return Dialect{
+		Name: "runc", versions: "runc 1.1 to 1.5",
+		global: []flag{
+			{name: "debug"}, {name: "log", value: true}, {name: "log-format", value: true}, {name: "root", value: true},
+			{name: "systemd-cgroup"}, {name: "rootless", value: true},
+			{name: "criu", value: true}, // up to 1.3; hidden since 1.2
+		},
+		verbs: []string{
+			"checkpoint", "create", "delete", "events", "exec", "features", "h", "help", "kill", "list", "pause", "ps", "restore",
+			"resume", "run", "spec", "start", "state", "update",
+		},
+		grammar:     runcGrammar,
+		passed:      []string{"state", "kill", "delete", "list", "ps", "events", "pause", "resume", "features", "spec", "help", "h"},
+		ofContainer: bundle.OfContainer,
 	}
 }
 
-// verbs are all that runc has.
-func verbs() []string {
-	return []string{
-		"checkpoint", "create", "delete", "events", "exec", "features", "h", "help", "kill", "list", "pause", "ps", "restore",
-		"resume", "run", "spec", "start", "state", "update",
-	}
-}
-
-// grammar is what may follow a verb. It does not say whether runclamp has a say in it (passed).
-func grammar(verb string) (command, bool) {
+// runcGrammar is what may follow a verb. It does not say whether runclamp has a say in it (Dialect.passed).
+func runcGrammar(verb string) (command, bool) {
 	bundle := flag{name: "bundle", short: "b", value: true}
 	consoleSocket := flag{name: "console-socket", value: true}
 	pidfdSocket := flag{name: "pidfd-socket", value: true} // since 1.2
@@ -105,15 +111,6 @@ func grammar(verb string) (command, bool) {
 		return command{max: 1}, true
 	}
 	return command{}, false
-}
-
-// passed are the verbs that go straight to the delegate.
-func passed(verb string) bool {
-	switch verb {
-	case "state", "kill", "delete", "list", "ps", "events", "pause", "resume", "features", "spec", "help", "h":
-		return true
-	}
-	return false
 }
 
 func find(flags []flag, name string) (flag, bool) {

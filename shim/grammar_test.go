@@ -14,20 +14,22 @@ import (
 // passed on.
 func TestGrammarIsSound(t *testing.T) {
 	intercepted := []string{"checkpoint", "create", "exec", "restore", "run", "start", "update"}
-	for _, verb := range verbs() {
-		c, ok := grammar(verb)
-		if !ok || c.max != unlimited && c.max < c.min || c.words != (c.max == unlimited) {
-			t.Errorf("%s: %v %+v", verb, ok, c)
+	for _, d := range []Dialect{Runc(), Crun()} {
+		for _, verb := range d.verbs {
+			c, ok := d.grammar(verb)
+			if !ok || c.max != unlimited && c.max < c.min || c.words != (c.max == unlimited) {
+				t.Errorf("%s %s: %v %+v", d.Name, verb, ok, c)
+			}
+			if d.pass(verb) == slices.Contains(intercepted, verb) {
+				t.Errorf("%s %s is passed on: %v", d.Name, verb, d.pass(verb))
+			}
+			holdNames(t, d.Name+" "+verb, c.flags)
 		}
-		if passed(verb) == slices.Contains(intercepted, verb) {
-			t.Errorf("%s is passed on: %v", verb, passed(verb))
-		}
-		holdNames(t, verb, c.flags)
-	}
-	holdNames(t, "runc", globalFlags())
-	for _, verb := range []string{"", "init", "--help", "--version", "Create", "create "} {
-		if _, ok := grammar(verb); ok || passed(verb) {
-			t.Errorf("%q is no verb", verb)
+		holdNames(t, d.Name, d.global)
+		for _, verb := range []string{"", "init", "--help", "--version", "Create", "create "} {
+			if _, ok := d.grammar(verb); ok || d.pass(verb) {
+				t.Errorf("%s: %q is no verb", d.Name, verb)
+			}
 		}
 	}
 }
@@ -53,9 +55,9 @@ var helpFlag = regexp.MustCompile(`(?m)^   --([a-z0-9-]+)( value)?(?:, -([a-z])(
 func TestGrammarAgainstRealRunc(t *testing.T) {
 	for _, runc := range realRuncs(t) {
 		for _, verb := range append([]string{""}, verbsOf(t, runc)...) {
-			args, flags := []string{"--help"}, globalFlags()
+			args, flags := []string{"--help"}, Runc().global
 			if verb != "" {
-				c, ok := grammar(verb)
+				c, ok := runcGrammar(verb)
 				if !ok {
 					t.Errorf("%s has the verb %q, which is not in the table", runc, verb)
 					continue
@@ -85,11 +87,11 @@ func TestGrammarAgainstRealRunc(t *testing.T) {
 // TestHiddenFlagsOfRealRunc: those that --help does not show. A flag that runc knows is not complained about.
 func TestHiddenFlagsOfRealRunc(t *testing.T) {
 	for _, runc := range realRuncs(t) {
-		for _, verb := range verbs() {
+		for _, verb := range Runc().verbs {
 			if verb == "help" || verb == "h" {
 				continue
 			}
-			c, _ := grammar(verb)
+			c, _ := runcGrammar(verb)
 			missing := 0
 			for _, f := range c.flags {
 				arg := "--" + f.name

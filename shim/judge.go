@@ -54,6 +54,12 @@ func Judge(a Asked, b *bundle.Bundle, c *bundle.Config, p PolicyFile, now time.T
 	}
 	facts.AppArmor.Own, facts.AppArmor.Problem = p.OwnProfile(j.Policy.Controls.AppArmor)
 	facts.Devices = bundle.DeviceFacts(j.Policy.Controls)
+	if facts.Seccomp, err = p.seccompFacts(j.Policy.Controls.Seccomp); err != nil {
+		return j, err
+	}
+	if facts.Program, err = b.Program(c, j.Policy.Controls.Seccomp); err != nil {
+		return j, err
+	}
 	j.Decision = enforce.Decide(enforce.Input{Policy: j.Policy, Workload: j.Workload, Verb: a.Verb, Beside: a.Beside, Facts: facts, Spec: c.Spec})
 	j.mounts = enforce.NewMountSettings(j.Policy, facts, j.Decision.Spec)
 	if j.Clamped, j.Changes, err = c.Apply(j.Decision.Edits); err != nil {

@@ -11,9 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// known ends an error about a word that is not in the grammar.
-const known = "runclamp knows the command line of runc 1.1 to 1.5"
-
 // setting is a flag as it was given. A flag without a value has "true" or "false".
 type setting struct {
 	flag  flag
@@ -46,12 +43,22 @@ func (s settings) last(name string) (string, bool) {
 }
 
 // Global is what stands before the verb.
-type Global struct{ settings settings }
+type Global struct {
+	settings settings
+	dialect  Dialect
+}
 
-// Log is the file that errors go to, and its format. No file: stderr only.
+// Log is the file that errors go to, and its format. No file: stderr only. crun can log to journald and syslog as well, and
+// nobody reads an engine's answer there.
 func (g Global) Log() (path, format string) {
 	path, _ = g.settings.last("log")
 	format, _ = g.settings.last("log-format")
+	if g.dialect.argp {
+		if strings.HasPrefix(path, "journald:") || strings.HasPrefix(path, "syslog:") {
+			return "", format
+		}
+		path = strings.TrimPrefix(path, "file:")
+	}
 	return path, format
 }
 
@@ -60,19 +67,20 @@ func (g Global) Log() (path, format string) {
 // stop a kill.
 //
 // What was read up to an error comes back with it, so that the error can be logged.
-func ParseGlobal(args []string) (g Global, verb string, rest []string, err error) {
+func ParseGlobal(d Dialect, args []string) (g Global, verb string, rest []string, err error) {
+	g.dialect = d
 	for len(args) > 0 {
 		word := args[0]
 		switch {
-		case word == "--help", word == "-help", word == "-h":
+		case d.helps(word):
 			return g, "--help", nil, nil
-		case word == "--version", word == "-version", word == "-v":
+		case word == "--version", word == "-v", word == "-version" && !d.argp, word == "-V" && d.argp:
 			return g, "--version", nil, nil
 		case !strings.HasPrefix(word, "-"):
 			return g, word, args[1:], nil
 		}
 		var s setting
-		if s, args, err = takeFlag(globalFlags(), args, ""); err != nil {
+		if s, args, err = d.takeFlag(d.global, args, ""); err != nil {
 			return g, "", nil, err
 		}
 		g.settings = append(g.settings, s)
@@ -80,20 +88,41 @@ func ParseGlobal(args []string) (g Global, verb string, rest []string, err error
 	return g, "--help", nil, nil
 }
 
-// takeFlag takes a flag, and its value, off the front of args. runc (urfave/cli v1, Go's flag package) takes -flag for
-// --flag, and the value behind = or as the next word.
-func takeFlag(flags []flag, args []string, verb string) (setting, []string, error) {
+// helps: it asks for help.
+func (d Dialect) helps(word string) bool {
+	if d.argp {
+		return word == "--help" || word == "-?"
+	}
+	return word == "--help" || word == "-help" || word == "-h"
+}
+
+// name takes the dashes and what is joined by "=" off a word that begins with a dash. runc (urfave/cli v1, Go's flag package)
+// takes -flag for --flag, and to neither matters how long the name is. argp (getopt_long(3)) has long names behind two dashes,
+// and short ones behind one, where "=" is a part of the value.
+func (d Dialect) name(word string) (name, value string, joined bool) {
+	long := strings.HasPrefix(word, "--")
+	name, value, joined = strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
+	if d.argp && (long == (len(name) == 1) || joined && !long) {
+		return "", "", false
+	}
+	return name, value, joined
+}
+
+// takeFlag takes a flag, and its value, off the front of args. The value stands behind "=" or is the next word.
+func (d Dialect) takeFlag(flags []flag, args []string, verb string) (setting, []string, error) {
 	word := args[0]
-	name, value, joined := strings.Cut(strings.TrimPrefix(word[1:], "-"), "=")
+	name, value, joined := d.name(word)
 	f, ok := find(flags, name)
 	if !ok {
-		return setting{}, nil, unknownFlag(flags, word, verb)
+		return setting{}, nil, d.unknownFlag(flags, word, verb)
 	}
 	args = args[1:]
 	s := setting{flag: f, value: "true", short: name == f.short}
 	switch {
 	case !f.value && !joined:
 		return s, args, nil
+	case !f.value && d.argp && !f.written:
+		return setting{}, nil, fmt.Errorf("--%s=%s: %s takes no value there; write --%s, or leave it out", f.name, value, d.Name, f.name)
 	case !f.value:
 		if value != "true" && value != "false" {
 			return setting{}, nil, fmt.Errorf("--%s=%s: write --%s, or --%s=false", f.name, value, f.name, f.name)
@@ -103,7 +132,7 @@ func takeFlag(flags []flag, args []string, verb string) (setting, []string, erro
 			return setting{}, nil, fmt.Errorf("--%s has no value; write --%s=VALUE", f.name, f.name)
 		}
 		value, args = args[0], args[1:]
-		// runc would take it, and whoever forgot a value would get a flag for one. A lone "-" is standard input to update
+		// The delegate would take it, and whoever forgot a value would get a flag for one. A lone "-" is standard input to update
 		// (CRI-O: update --resources - ID).
 		if strings.HasPrefix(value, "-") && value != "-" && !isNumber(value) {
 			return setting{}, nil, fmt.Errorf("--%s is followed by %q, which looks like a flag; write --%s=%s if it is meant", f.name, value, f.name, value)
@@ -120,13 +149,16 @@ func takeFlag(flags []flag, args []string, verb string) (setting, []string, erro
 }
 
 // unknownFlag says what is wrong with a word that begins with "-" and is no flag.
-func unknownFlag(flags []flag, word, verb string) error {
+func (d Dialect) unknownFlag(flags []flag, word, verb string) error {
 	where := " before the verb"
 	if verb != "" {
 		where = fmt.Sprintf(" for %q", verb)
 	}
 	if word == "--" {
 		return fmt.Errorf(`"--"%s: leave it out; runclamp takes flags, then operands`, where)
+	}
+	if d.argp {
+		return d.unknownToArgp(flags, word, where)
 	}
 	word, _, _ = strings.Cut(word, "=")
 	if cluster, ok := strings.CutPrefix(word, "-"); ok && len(cluster) > 1 {
@@ -140,7 +172,32 @@ func unknownFlag(flags []flag, word, verb string) error {
 			return fmt.Errorf("unknown flag %q%s; runc does not take short flags together: write %s", word, where, strings.Join(apart, " "))
 		}
 	}
-	return fmt.Errorf("unknown flag %q%s; %s", word, where, known)
+	return fmt.Errorf("unknown flag %q%s; %s", word, where, d.known())
+}
+
+// unknownToArgp tells apart what crun would take all the same.
+func (d Dialect) unknownToArgp(flags []flag, word, where string) error {
+	bare, _, _ := strings.Cut(word, "=")
+	if long, ok := strings.CutPrefix(bare, "--"); ok {
+		for _, f := range flags {
+			if len(long) > 1 && strings.HasPrefix(f.name, long) {
+				return fmt.Errorf("flag %q%s is cut short; write it in full, --%s", bare, where, f.name)
+			}
+		}
+		if bare == "--config" {
+			return fmt.Errorf("flag %q%s: it names another configuration than the bundle's, which is the one that is decided about; leave it out", bare, where)
+		}
+		return fmt.Errorf("unknown flag %q%s; %s", bare, where, d.known())
+	}
+	for _, f := range flags {
+		if len(word) > 2 && f.short == word[1:2] {
+			if f.value {
+				return fmt.Errorf("flag %q%s: crun takes what is joined to -%s for its value; write --%s=VALUE", word, where, f.short, f.name)
+			}
+			return fmt.Errorf("flag %q%s: runclamp takes no short flags together; write each in full (--%s)", word, where, f.name)
+		}
+	}
+	return fmt.Errorf("unknown flag %q%s; %s", bare, where, d.known())
 }
 
 // noNUL: the kernel passes none in, and none could be passed on.
@@ -164,10 +221,11 @@ type Invocation struct {
 	// ID is the container's. It is a name and never a path. It is empty for the few verbs that take none.
 	ID string
 	// Words are what follows the ID: the command of an exec.
-	Words  []string
-	global settings
-	flags  settings
-	root   string
+	Words   []string
+	dialect Dialect
+	global  settings
+	flags   settings
+	root    string
 }
 
 // ParseVerb takes the command line behind a verb apart. It takes what means the same to every reader, and refuses what only
@@ -175,22 +233,23 @@ type Invocation struct {
 //
 // "help" itself is not taken: its operand is a verb.
 func ParseVerb(g Global, verb string, rest []string, h Host) (Invocation, error) {
-	c, ok := grammar(verb)
+	d := g.dialect
+	c, ok := d.grammar(verb)
 	if !ok || verb == "help" || verb == "h" {
-		return Invocation{}, fmt.Errorf("unknown verb %q; %s", verb, known)
+		return Invocation{}, fmt.Errorf("unknown verb %q; %s", verb, d.known())
 	}
-	inv := Invocation{Verb: verb, global: g.settings}
+	inv := Invocation{Verb: verb, dialect: d, global: g.settings}
 	if err := once(g.settings); err != nil {
 		return Invocation{}, err
 	}
-	if len(rest) > 0 && (rest[0] == "--help" || rest[0] == "-help" || rest[0] == "-h") {
+	if len(rest) > 0 && d.helps(rest[0]) {
 		inv.Help = true
 		return inv, nil
 	}
 	var err error
 	for len(rest) > 0 && strings.HasPrefix(rest[0], "-") {
 		var s setting
-		if s, rest, err = takeFlag(c.flags, rest, verb); err != nil {
+		if s, rest, err = d.takeFlag(c.flags, rest, verb); err != nil {
 			return Invocation{}, err
 		}
 		inv.flags = append(inv.flags, s)
@@ -277,19 +336,20 @@ type Host struct {
 }
 
 // rootOf is the folder of the delegate's records, as runc finds it (main.go, shouldHonorXDGRuntimeDir; utils.go,
-// reviseRootDir, which goes by os.Getwd). It is always written out for the delegate, so that both look in the same place.
+// reviseRootDir, which goes by os.Getwd), and crun (status.c, get_run_directory, which goes by XDG_RUNTIME_DIR whoever it runs
+// as). It is always written out for the delegate, so that both look in the same place.
 func rootOf(g Global, h Host) (string, error) {
 	root, given := g.settings.last("root")
 	if !given {
-		root = "/run/runc"
+		root = "/run/" + g.dialect.Name
 		user, hasUser := lookup(h.Env, "USER")
 		xdg, _ := lookup(h.Env, "XDG_RUNTIME_DIR")
-		if xdg != "" && (h.EUID != 0 || h.UserNamespace && (!hasUser || user != "root")) {
+		if xdg != "" && (g.dialect.argp || h.EUID != 0 || h.UserNamespace && (!hasUser || user != "root")) {
 			if !filepath.IsAbs(xdg) {
-				// runc would take it, from wherever it has got to by then: create goes into the bundle first.
+				// The delegate would take it, from wherever it has got to by then: create goes into the bundle first.
 				return "", fmt.Errorf("XDG_RUNTIME_DIR is %q; make it an absolute path, or give --root", xdg)
 			}
-			root = filepath.Join(xdg, "runc")
+			root = filepath.Join(xdg, g.dialect.Name)
 		}
 	}
 	if !filepath.IsAbs(root) {
@@ -358,7 +418,7 @@ func (inv Invocation) Without(names ...string) Invocation {
 
 // With sets a flag, in place of what was given for it. The value of one that takes none is "true" or "false".
 func (inv Invocation) With(name, value string) Invocation {
-	c, _ := grammar(inv.Verb)
+	c, _ := inv.dialect.grammar(inv.Verb)
 	f, ok := find(c.flags, name)
 	if !ok {
 		// A mistake in runclamp. The delegate refuses it.

@@ -13,8 +13,10 @@ import (
 var host = Host{Dir: "/cwd"}
 
 // parse is both halves, as Run uses them.
-func parse(args ...string) (Invocation, error) {
-	g, verb, rest, err := ParseGlobal(args)
+func parse(args ...string) (Invocation, error) { return parseAs(Runc(), args...) }
+
+func parseAs(d Dialect, args ...string) (Invocation, error) {
+	g, verb, rest, err := ParseGlobal(d, args)
 	if err != nil {
 		return Invocation{}, err
 	}
@@ -125,7 +127,7 @@ func TestParseGlobalPseudoVerbs(t *testing.T) {
 		"": "--help", "-h": "--help", "--help --help=false create a": "--help", "--version": "--version", "--root /x -v": "--version",
 		"--debug": "--help", "--root help state x": "state",
 	} {
-		if _, verb, _, err := ParseGlobal(strings.Fields(in)); err != nil || verb != want {
+		if _, verb, _, err := ParseGlobal(Runc(), strings.Fields(in)); err != nil || verb != want {
 			t.Errorf("%q: %q, %v, want %q", in, verb, err, want)
 		}
 	}
@@ -199,7 +201,7 @@ func TestRoot(t *testing.T) {
 		{"--root ../..", Host{Dir: "/cwd"}, "", "--root comes to /"},
 		{"--root //", Host{}, "", "--root comes to /"},
 	} {
-		g, verb, rest, err := ParseGlobal(append(strings.Fields(tt.args), "start", "x"))
+		g, verb, rest, err := ParseGlobal(Runc(), append(strings.Fields(tt.args), "start", "x"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,17 +276,17 @@ func byUrfaveThat(args []string, keepsOrder bool) (reading, error) {
 	app := cli.NewApp()
 	app.Writer, app.ErrWriter = io.Discard, io.Discard
 	app.ExitErrHandler = func(*cli.Context, error) {}
-	app.Flags = flagsOf(globalFlags())
-	for _, verb := range verbs() {
+	app.Flags = flagsOf(Runc().global)
+	for _, verb := range Runc().verbs {
 		if verb == "help" || verb == "h" || !slices.Contains(args, verb) {
 			continue // urfave's own, or of no use here
 		}
-		c, _ := grammar(verb)
+		c, _ := runcGrammar(verb)
 		app.Commands = append(app.Commands, cli.Command{
 			Name: verb, Flags: flagsOf(c.flags), SkipArgReorder: c.words || keepsOrder,
 			Action: func(ctx *cli.Context) error {
 				r.verb, r.words = verb, ctx.Args()
-				take(globalFlags(), ctx.GlobalIsSet, ctx.GlobalString, ctx.GlobalStringSlice, ctx.GlobalBool)
+				take(Runc().global, ctx.GlobalIsSet, ctx.GlobalString, ctx.GlobalStringSlice, ctx.GlobalBool)
 				take(c.flags, ctx.IsSet, ctx.String, ctx.StringSlice, ctx.Bool)
 				return nil
 			},
@@ -323,7 +325,7 @@ func reorderedBy1221(args []string) []string {
 // byUrfave1221 reads one of our canonical command lines as runc 1.1 does.
 func byUrfave1221(argv []string) (reading, error) {
 	at := slices.IndexFunc(argv, func(w string) bool { return !strings.HasPrefix(w, "-") })
-	if c, _ := grammar(argv[at]); !c.words {
+	if c, _ := runcGrammar(argv[at]); !c.words {
 		argv = append(slices.Clone(argv[:at+1]), reorderedBy1221(argv[at+1:])...)
 	}
 	return byUrfaveThat(argv, true)
@@ -348,11 +350,11 @@ func byUs(inv Invocation) reading {
 // accept.
 func holdReadings(t *testing.T, args []string) bool {
 	t.Helper()
-	g, verb, rest, err := ParseGlobal(args)
+	g, verb, rest, err := ParseGlobal(Runc(), args)
 	if err != nil {
 		return false
 	}
-	if passed(verb) {
+	if Runc().pass(verb) {
 		theirs, err := byUrfave(args)
 		if err == nil && verb != "help" && verb != "h" && theirs.verb != verb && theirs.verb != "" {
 			t.Fatalf("%q goes straight through as %q, and runc reads %q", args, verb, theirs.verb)
@@ -394,11 +396,13 @@ func FuzzParse(f *testing.F) {
 		"exec\x00-e\x00A=b\x00id\x00sh\x00-c\x00x", "exec\x00-p\x00/p\x00id", "--help\x00--help=false\x00create\x00id", "kill\x00id\x009",
 		"update\x00-r\x00-\x00--pids-limit\x00-1\x00id", "kill\x00-a\x00id\x009", "ps\x00-f=json\x00id\x00-ef", "list\x00-q", "spec\x00--rootless=false",
 		"create\x00--preserve-fds\x00-1\x00id", "--debug=false\x00start\x00id", "restore\x00--empty-ns\x00a\x00--empty-ns=b\x00id",
+		"--cgroup-manager\x00systemd\x00exec\x00-dp\x00/p\x00id", "create\x00-b=/evil\x00--conf=/evil\x00id", "exec\x00-t=false\x00--tty=no\x00id\x00sh",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, joined string) {
 		holdReadings(t, strings.Split(joined, "\x00"))
+		holdArgp(t, strings.Split(joined, "\x00"))
 	})
 }
 
@@ -425,8 +429,8 @@ func TestParseAgainstUrfave(t *testing.T) {
 
 // TestEveryFlagAgainstUrfave: each flag of each verb in each form, once in front of another, once behind it.
 func TestEveryFlagAgainstUrfave(t *testing.T) {
-	for _, verb := range verbs() {
-		c, _ := grammar(verb)
+	for _, verb := range Runc().verbs {
+		c, _ := runcGrammar(verb)
 		if verb == "help" || verb == "h" {
 			continue
 		}

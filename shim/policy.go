@@ -43,7 +43,7 @@ func ReadPolicy(confDir, runDir, called string, now time.Time) (PolicyFile, erro
 	if err != nil {
 		return PolicyFile{}, err
 	}
-	p := PolicyFile{path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace(), confDir: confDir}
+	p := PolicyFile{confDir: confDir, path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
 	_, err = os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		p.path = ""

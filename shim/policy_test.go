@@ -242,3 +242,40 @@ func TestCachedForm(t *testing.T) {
 		}
 	}
 }
+
+// TestProfileProblem: a policy's profiles are found as wrong by lint as by the runtime.
+func TestProfileProblem(t *testing.T) {
+	conf := filepath.Join(newLab(t).dir, "conf")
+	if err := os.Mkdir(filepath.Join(conf, "profiles"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"good.json": `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`,
+		"bad.json":  "{\n\"defaultAction\": \"SCMP_ACT_ERNO\"}",
+		"site":      "profile site {\n}\n", "else": "profile other {\n}\n",
+	} {
+		if err := write(filepath.Join("profiles", name), text)(conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		control, profile, want string
+		absent                 bool
+	}{
+		{"seccomp", "default", "", false},
+		{"seccomp", "good", "", false},
+		{"seccomp", "bad", `profiles/bad.json: line 2, column 18: defaultAction: "SCMP_ACT_ERNO"; did you mean "SCMP_ACT_ERRNO"?`, false},
+		{"seccomp", "gone", "profiles/gone.json: no such file", false},
+		{"seccomp", "file:" + conf + "/profiles/gone.json", "profiles/gone.json: no such file", false},
+		{"appArmor", "runclamp-default", "", false},
+		{"appArmor", "site", "", false},
+		{"appArmor", "else", "must be called as the file is", false},
+		{"appArmor", "gone", "", true},
+		{"appArmor", "file:" + conf + "/profiles/gone", "profiles/gone: no such file", false},
+	} {
+		problem, absent, err := ProfileProblem(conf, policy.Named{Control: tt.control, Profile: tt.profile})
+		if err != nil || absent != tt.absent || (problem == "") != (tt.want == "") || !strings.Contains(problem, tt.want) {
+			t.Errorf("%s %s: %q, %v, %v, want %q", tt.control, tt.profile, problem, absent, err, tt.want)
+		}
+	}
+}

@@ -18,7 +18,7 @@ import (
 
 func global(t *testing.T, args ...string) Global {
 	t.Helper()
-	g, _, _, err := ParseGlobal(args)
+	g, _, _, err := ParseGlobal(Runc(), args)
 	if err != nil {
 		t.Fatal(err)
 	}

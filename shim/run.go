@@ -30,12 +30,21 @@ type Runtime struct {
 	Now  func() time.Time
 	// begin is when it was called.
 	begin time.Time
+	// to is who is handed over to.
+	to delegate
 }
 
 // Run executes the delegate and does not return, or it reports why not and returns the exit status.
 func (r Runtime) Run() (status int) {
 	r.begin = r.Now()
-	global, verb, rest, err := ParseGlobal(r.Args)
+	to, delegateErr := r.delegate()
+	dialect := Runc()
+	if delegateErr == nil {
+		dialect, delegateErr = to.dialect()
+	}
+	r.to = to
+	// Whatever the delegate is, runc's flags before the verb say where an error is to be seen.
+	global, verb, rest, err := ParseGlobal(dialect, r.Args)
 	defer func() {
 		// A panic is an error in runclamp. The container must not start because of it, and its user must see why.
 		if p := recover(); p != nil {
@@ -44,6 +53,9 @@ func (r Runtime) Run() (status int) {
 		status = 1
 		report(global, r.Stderr, r.Now(), "runclamp: refused: "+err.Error())
 	}()
+	if delegateErr != nil {
+		err = delegateErr
+	}
 	if err != nil {
 		return 1
 	}
@@ -68,11 +80,11 @@ func (r Runtime) verb(g Global, verb string, rest []string) error {
 		// Nothing but the flag: behind it, runc would take "--help=false" and a verb.
 		return r.handOver([]string{verb})
 	}
-	if passed(verb) {
+	if g.dialect.pass(verb) {
 		// Signals, kill, delete and state always work: nothing is read but the delegate itself, and nothing is judged.
 		return r.handOver(r.Args)
 	}
-	return fmt.Errorf("unknown verb %q; %s", verb, known)
+	return fmt.Errorf("unknown verb %q; %s", verb, g.dialect.known())
 }
 
 // intercept takes the verb's command line apart before anything else is done.
@@ -94,10 +106,4 @@ func (r Runtime) intercept(g Global, verb string, rest []string, do func(Global,
 	return do(g, inv)
 }
 
-func (r Runtime) handOver(args []string) error {
-	d, err := r.delegate()
-	if err != nil {
-		return err
-	}
-	return d.exec(args, r.Env)
-}
+func (r Runtime) handOver(args []string) error { return r.to.exec(args, r.Env) }

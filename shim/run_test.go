@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,15 +36,24 @@ var workshop = sync.OnceValues(func() (dir string, err error) {
 	workshopDir = dir
 	for out, args := range map[string][]string{
 		"runclamp": {"-ldflags", "-X main.confDir=" + filepath.Join(dir, "lab", "conf") + " -X main.runDir=" + filepath.Join(dir, "lab", "run"), "runclamp/cmd/runclamp"},
-		"delegate": {"./testdata/delegate"},
+		"delegate": {"."},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out == "delegate" {
+			cmd.Dir = "testdata/delegate"
+		}
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return dir, fmt.Errorf("go build: %w: %s", err, text)
 		}
 	}
-	return dir, os.Chmod(dir, 0o755)
+	// The same as if it were crun: no build information of Go's, and what crun alone has in it (testdata/delegate).
+	program, err := os.ReadFile(filepath.Join(dir, "delegate"))
+	if err != nil {
+		return dir, err
+	}
+	program = bytes.ReplaceAll(program, []byte("\x00.go.buildinfo\x00"), []byte("\x00.no.buildinfo\x00"))
+	return dir, errors.Join(os.WriteFile(filepath.Join(dir, "crun"), program, 0o755), os.Chmod(dir, 0o755))
 })
 
 // workshopDir is the workshop's folder, once there is one.
@@ -61,6 +71,12 @@ func TestMain(m *testing.M) {
 }
 
 func newLab(t *testing.T) lab {
+	t.Helper()
+	return newLabOf(t, "delegate")
+}
+
+// newLabOf has one of the workshop's programs for its delegate.
+func newLabOf(t *testing.T, delegate string) lab {
 	t.Helper()
 	needsRoot(t)
 	shop, err := workshop()
@@ -82,7 +98,7 @@ func newLab(t *testing.T) lab {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Link(filepath.Join(shop, "runclamp"), l.runclamp), os.Link(filepath.Join(shop, "delegate"), filepath.Join(conf, "delegate"))); err != nil {
+	if err := errors.Join(os.Link(filepath.Join(shop, "runclamp"), l.runclamp), os.Link(filepath.Join(shop, delegate), filepath.Join(conf, "delegate"))); err != nil {
 		t.Fatal(err)
 	}
 	l.write(t, filepath.Join(l.bundle, "config.json"), dockerLike)
@@ -332,7 +348,7 @@ func TestExec(t *testing.T) {
 	l.mustRefuse(t, "/dev/null is not a regular file: write the process to one", "exec", "-p", "/dev/null", "c1")
 	l.mustRefuse(t, `--preserve-fds is "-1"`, "exec", "--preserve-fds", "-1", "c1", "id")
 	for text, want := range map[string]string{
-		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "cannot unmarshal",
+		`{"args":["id"]}{}`: "something follows", `null`: "it is null", `{"User":{}}`: "only by case", `[]`: "wanted an object, found a list",
 		fmt.Sprintf(`{"args":["%s"]}`, strings.Repeat("x", maxProcess)): "larger than 4 MiB",
 	} {
 		l.write(t, asked, text)

@@ -3,6 +3,8 @@ package shim
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"runclamp/bundle"
@@ -17,11 +19,7 @@ func (r Runtime) start(g Global, inv Invocation) error {
 	e := r.newEntry(inv)
 	c, err := findContainer(inv)
 	r.judgedBy(c.record, &e)
-	d, delegateErr := r.delegate()
-	if delegateErr != nil {
-		return delegateErr
-	}
-	e.Delegate = d.path
+	e.Delegate = r.to.path
 	switch {
 	case err != nil:
 	case c.record == nil:
@@ -32,7 +30,7 @@ func (r Runtime) start(g Global, inv Invocation) error {
 	if err := r.conclude(g, e, err); err != nil {
 		return err
 	}
-	return d.exec(inv.Argv(), r.Env)
+	return r.to.exec(inv.Argv(), r.Env)
 }
 
 // prove holds the process that waits for its start against the configuration that was decided about. What could not be read is
@@ -73,7 +71,9 @@ func proofOf(c container, now time.Time) (found, mounted []enforce.Finding) {
 	if c.init.PID <= 0 {
 		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}, nil
 	}
-	facts, err := proof.Read(proof.ThisHost(), proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
+	host := proof.ThisHost()
+	host.FilterLast = c.crun
+	facts, err := proof.Read(host, proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
 	if err != nil {
 		return []enforce.Finding{proof.NotRead("", err)}, nil
 	}
@@ -107,6 +107,8 @@ type container struct {
 	record *bundle.Record
 	// init is its first process.
 	init bundle.Init
+	// crun made it.
+	crun bool
 }
 
 // workload is who it was found to be when it was made.
@@ -118,12 +120,15 @@ func (c container) workload() policy.Workload {
 }
 
 func findContainer(inv Invocation) (c container, err error) {
-	b, init, err := bundle.OfContainer(inv.Root(), inv.ID)
+	b, init, err := inv.dialect.ofContainer(inv.Root(), inv.ID)
+	if errors.Is(err, bundle.ErrNoContainer) {
+		err = anothers(inv, err)
+	}
 	if err != nil {
 		return container{}, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	c.init = init
+	c.init, c.crun = init, inv.dialect.Name == Crun().Name
 	if c.config, err = b.ReadConfig(); err != nil {
 		return container{}, err
 	}
@@ -136,4 +141,18 @@ func findContainer(inv Invocation) (c container, err error) {
 		return container{}, err
 	}
 	return c, nil
+}
+
+// anothers says so where the other delegate knows the container: it was made before the delegate was exchanged.
+func anothers(inv Invocation, err error) error {
+	other := Runc()
+	if inv.dialect.Name == other.Name {
+		other = Crun()
+	}
+	b, _, otherErr := other.ofContainer(filepath.Join(filepath.Dir(inv.Root()), strings.Replace(filepath.Base(inv.Root()), inv.dialect.Name, other.Name, 1)), inv.ID)
+	if otherErr != nil {
+		return err
+	}
+	return errors.Join(fmt.Errorf("container %q was made by %s, and the delegate is %s, which does not know it: remove it with %s and create it again",
+		inv.ID, other.Name, inv.dialect.Name, other.Name), b.Close())
 }

@@ -33,11 +33,7 @@ func (r Runtime) update(g Global, inv Invocation) error {
 		return r.handOver(inv.Argv())
 	}
 	r.judgedBy(c.record, &e)
-	d, delegateErr := r.delegate()
-	if delegateErr != nil {
-		return delegateErr
-	}
-	e.Delegate = d.path
+	e.Delegate = r.to.path
 	var text, held []byte
 	var readErr error
 	if err == nil {
@@ -51,7 +47,7 @@ func (r Runtime) update(g Global, inv Invocation) error {
 	if e.Mode == policy.ModeAudit {
 		// As it was asked. But what was read of standard input is gone from there.
 		if path, _ := inv.Value("resources"); path != "-" || text == nil {
-			return errors.Join(d.exec(inv.Argv(), r.Env), readErr)
+			return errors.Join(r.to.exec(inv.Argv(), r.Env), readErr)
 		}
 		held = text
 	}
@@ -59,7 +55,7 @@ func (r Runtime) update(g Global, inv Invocation) error {
 	if err != nil {
 		return err
 	}
-	return d.exec(inv.Without(resourceFlags()...).With("resources", path).Argv(), r.Env)
+	return r.to.exec(inv.Without(resourceFlags()...).With("resources", path).Argv(), r.Env)
 }
 
 // holdUpdate decides about an update and gives the document to hand over.
@@ -162,6 +158,9 @@ func flaggedResources(inv Invocation) (*specs.LinuxResources, error) {
 		if err := flagged(inv, flag, to, bytesOf); err != nil {
 			return nil, err
 		}
+	}
+	if r.Pids.Limit == nil {
+		r.Pids = nil // crun wants a limit in it
 	}
 	var weight *uint64
 	if err := flagged(inv, "blkio-weight", &weight, func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 16) }); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"runclamp/enforce/spelling"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -144,7 +146,7 @@ func (d *decoder) structure(name string, n *yaml.Node, v reflect.Value) {
 	}
 	for _, m := range list {
 		if !m.known {
-			d.fail(m.key, "%s: unknown key %s", name, unknown(m.name, keys(v.Type())))
+			d.fail(m.key, "%s: unknown key %s", name, spelling.Unknown(m.name, keys(v.Type())))
 		}
 	}
 }
@@ -231,7 +233,7 @@ func (d *decoder) overlay(n *yaml.Node, o *Overlay, tightening bool) {
 		field, ok := fieldOf(reflect.TypeFor[Controls](), m.name)
 		switch {
 		case !ok:
-			d.fail(m.key, "controls: unknown control %s", unknown(m.name, Names()))
+			d.fail(m.key, "controls: unknown control %s", spelling.Unknown(m.name, Names()))
 		case d.plain(m.name, m.value):
 			(*o)[m.name] = d.settings(m, field.Type, tightening)
 		}
@@ -247,11 +249,8 @@ func (d *decoder) settings(control member, t reflect.Type, tightening bool) map[
 	for _, m := range list {
 		field, ok := fieldOf(t, m.name)
 		switch {
-		case slices.Contains(planned(), control.name+"."+m.name):
-			d.fail(m.key, "%s: this runclamp does not have the key %q yet", control.name, m.name)
-			continue
 		case !ok:
-			d.fail(m.key, "%s: unknown key %s", control.name, unknown(m.name, keys(t)))
+			d.fail(m.key, "%s: unknown key %s", control.name, spelling.Unknown(m.name, keys(t)))
 			continue
 		case tightening && field.Tag.Get("tighten") == "":
 			d.fail(m.key, "%s: %q can't be tightened: none of its values is stricter than another; use a rule", control.name, m.name)
@@ -283,7 +282,7 @@ func (d *decoder) rlimits(name string, n *yaml.Node, to *Rlimits) {
 	for _, m := range list {
 		key := rlimitName(m.name)
 		if !slices.Contains(rlimitNames(), key) {
-			d.fail(m.key, "%s: unknown limit %s", name, unknown(shortRlimit(key), shortRlimits()))
+			d.fail(m.key, "%s: unknown limit %s", name, spelling.Unknown(shortRlimit(key), shortRlimits()))
 			continue
 		}
 		if _, twice := limits[key]; twice {
@@ -370,7 +369,7 @@ func (d *decoder) matchKey(m member, factsOnly bool) bool {
 	if !factsOnly {
 		known = append(known, input()...)
 	}
-	d.fail(m.key, "match: unknown key %s", unknown(m.name, known))
+	d.fail(m.key, "match: unknown key %s", spelling.Unknown(m.name, known))
 	return false
 }
 
@@ -405,7 +404,7 @@ func (d *decoder) patterns(m member) []string {
 			known = kinds()
 		}
 		if known != nil && !slices.ContainsFunc(known, func(k string) bool { return matches(m.name, n.Value, k) }) {
-			d.fail(n, "%s: %s", m.name, unknown(n.Value, known))
+			d.fail(n, "%s: %s", m.name, spelling.Unknown(n.Value, known))
 			continue
 		}
 		list = append(list, n.Value)
@@ -426,13 +425,6 @@ func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 // Names are the controls that have settings.
 func Names() []string { return keys(reflect.TypeFor[Controls]()) }
 
-// planned are keys that are documented and not built. Nobody shall believe that they hold.
-func planned() []string {
-	return []string{
-		"seccomp.architectures", "seccomp.listeners",
-	}
-}
-
 // found says in words what stands there.
 func found(n *yaml.Node) string {
 	switch n.Kind {
@@ -452,47 +444,4 @@ func found(n *yaml.Node) string {
 		return "nothing"
 	}
 	return strconv.Quote(n.Value)
-}
-
-// unknown quotes a name and says which known one was meant, or which there are.
-func unknown(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf("%q; did you mean %q?", name, near)
-	}
-	return fmt.Sprintf("%q; known are %s", name, strings.Join(known, ", "))
-}
-
-// nearest is the known name that the fewest changes of letters lead to; "" if it takes more than a third of them.
-func nearest(name string, known []string) string {
-	best, least := "", len(name)/3+1
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least || d == least && best == "" {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's: how many letters to put in, take out or replace.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return max(len(a), len(b))
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -12,6 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"runclamp/enforce/spelling"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -76,6 +78,8 @@ func formatOf(is string) (format, bool) {
 		return format{"an absolute path in the container", str, parseConfinedPath}, true
 	case "log":
 		return format{"an absolute path, or \"\" for no log", str, parseLog}, true
+	case "seccompProfile":
+		return format{"profiles' names or file:/absolute/path, joined by +", str, parseSeccompProfile}, true
 	case "profile":
 		return format{"a profile's name or file:/absolute/path", str, parseProfile}, true
 	}
@@ -124,7 +128,7 @@ func scalar(n *yaml.Node, v reflect.Value, tag reflect.StructTag, now time.Time)
 			return nil, mismatch()
 		}
 		if !slices.Contains(e.values(), n.Value) {
-			return nil, errors.New(unknown(n.Value, e.values()))
+			return nil, errors.New(spelling.Unknown(n.Value, e.values()))
 		}
 		return n.Value, nil
 	}
@@ -150,7 +154,7 @@ func presetNames() []string { return []string{"baseline", "restricted", "hardene
 
 func parsePreset(text string, _ time.Time) (any, error) {
 	if !slices.Contains(presetNames(), text) {
-		return nil, errors.New(unknown(text, presetNames()))
+		return nil, errors.New(spelling.Unknown(text, presetNames()))
 	}
 	return text, nil
 }
@@ -190,7 +194,7 @@ func parseFinding(text string, _ time.Time) (any, error) {
 	control, detail, colon := strings.Cut(text, ":")
 	switch {
 	case !slices.Contains(Names(), control):
-		return nil, fmt.Errorf("unknown control %s", unknown(control, Names()))
+		return nil, fmt.Errorf("unknown control %s", spelling.Unknown(control, Names()))
 	case colon && detail == "":
 		return nil, fmt.Errorf("%q names no detail behind the colon", text)
 	case detail == "*":
@@ -378,7 +382,7 @@ func parseCapability(text string, _ time.Time) (any, error) {
 		name = "CAP_" + name
 	}
 	if !slices.Contains(KernelCapabilities(), name) {
-		return nil, fmt.Errorf("unknown capability %s", unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
+		return nil, fmt.Errorf("unknown capability %s", spelling.Unknown(strings.TrimPrefix(name, "CAP_"), shortNames()))
 	}
 	return name, nil
 }
@@ -479,6 +483,26 @@ func parseProfile(text string, now time.Time) (any, error) {
 	}
 	if text == "" || len(text) > maxName || strings.ContainsAny(text[:1], "._-") || strings.ContainsFunc(text, func(r rune) bool { return !good(r) }) {
 		return nil, fmt.Errorf("wanted a profile's name (letters, digits, \".\", \"_\", \"-\") or file:/absolute/path, found %q", text)
+	}
+	return text, nil
+}
+
+// parseSeccompProfile: names joined by "+", which no name and no path has therefore.
+func parseSeccompProfile(text string, now time.Time) (any, error) {
+	if text == string(AnyProfile) {
+		return text, nil
+	}
+	names := strings.Split(text, "+")
+	for i, name := range names {
+		if name == string(AnyProfile) {
+			return nil, fmt.Errorf("%q: %s is every profile, and makes no other stricter; leave it out", text, name)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%q: %s stands twice", text, name)
+		}
+		if _, err := parseProfile(name, now); err != nil {
+			return nil, err
+		}
 	}
 	return text, nil
 }

@@ -62,7 +62,8 @@ func (g generator) controls(tighten bool) string {
 	block("environment", g.action(), "deny: "+g.some("A", "LD_PRELOAD"))
 	block("sysctls", g.action(), "allow: "+g.some("net.core.somaxconn", "kernel/sem"))
 	block("readOnlyRootfs", g.action(), "tmpfs: "+g.tmpfs())
-	block("seccomp", g.action(), "profile: "+g.pick("any", "default"))
+	block("seccomp", g.action(), "profile: "+g.pick("any", "default", "strict", "web+default", "file:/a+strict"),
+		"architectures: "+g.pick("keep", "native"), "listeners: "+g.some("/run/a", "/run/b"))
 	nonRoot := []string{g.action(), "low: " + g.pick("keep", "assign", "reject"), "groups: {allow: " + g.some("0", "5") + "}"}
 	appArmor := []string{g.action(), "ifUnavailable: " + g.pick("skip", "reject")}
 	exec := []string{g.action()}
@@ -152,7 +153,14 @@ func looser(a, b reflect.Value, path string) error {
 		}
 		return nil
 	case policy.SeccompProfile:
-		if x == policy.DefaultProfile && b.String() != "default" {
+		for _, name := range strings.Split(string(x), "+") {
+			if name != "any" && !slices.Contains(strings.Split(b.String(), "+"), name) {
+				return fmt.Errorf("%s went from %s to %s", path, x, b)
+			}
+		}
+		return nil
+	case policy.Architectures:
+		if x == policy.NativeArchitecture && b.String() != "native" {
 			return fmt.Errorf("%s is %s", path, b)
 		}
 		return nil

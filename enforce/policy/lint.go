@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // soon is how long before its end an exception is warned of.
@@ -49,4 +51,65 @@ func covers(a, b Match) bool {
 func coversPattern(key string, wide []string, pattern string) bool {
 	// A "*" in the narrower pattern is met by none but a "*" in the wider one, which then meets all that it stands for.
 	return slices.ContainsFunc(wide, func(p string) bool { return matches(key, p, pattern) })
+}
+
+// Named is a profile that a file names, and where.
+type Named struct {
+	// Control is "seccomp" or "appArmor".
+	Control string
+	// Profile is one name; of several that are joined, each is a Named.
+	Profile      string
+	Line, Column int
+}
+
+// NamedProfiles are the profiles that a file names, in the order of the text: under controls, in rules and in tighten entries. The file is
+// one that Parse finds good.
+func NamedProfiles(text []byte) ([]Named, error) {
+	root, err := document(text)
+	if err != nil {
+		return nil, err
+	}
+	var all []Named
+	add := func(entry *yaml.Node) {
+		for _, control := range []string{"seccomp", "appArmor"} {
+			n := under(entry, "controls", control, "profile")
+			if n == nil {
+				continue
+			}
+			names := []string{n.Value}
+			if control == "seccomp" {
+				names = SeccompProfile(n.Value).Names()
+			}
+			for _, name := range names {
+				all = append(all, Named{control, name, n.Line, n.Column})
+			}
+		}
+	}
+	add(root)
+	for _, list := range []string{"rules", "tighten"} {
+		if n := under(root, list); n != nil {
+			for _, entry := range n.Content {
+				add(entry)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Named) int { return a.Line - b.Line })
+	return all, nil
+}
+
+// under is the value that keys lead to; nil if there is none.
+func under(n *yaml.Node, keys ...string) *yaml.Node {
+	for _, key := range keys {
+		var value *yaml.Node
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				value = n.Content[i+1]
+			}
+		}
+		if value == nil {
+			return nil
+		}
+		n = value
+	}
+	return n
 }

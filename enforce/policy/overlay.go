@@ -96,6 +96,8 @@ func tighten(have, want reflect.Value, tag reflect.StructTag) error {
 		if want.Int() > 0 && (have.Int() == 0 || want.Int() < have.Int()) {
 			have.Set(want)
 		}
+	case "join":
+		have.Set(reflect.ValueOf(have.Interface().(SeccompProfile).join(want.Interface().(SeccompProfile))))
 	case "floor":
 		have.SetInt(max(have.Int(), want.Int()))
 	case "rlimits":

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"runclamp/configs"
-
 	"go.yaml.in/yaml/v3"
 )
 
@@ -65,26 +63,6 @@ func Parse(text []byte, now time.Time) (*File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// preset reads a preset by the same strict rules: controls laid over nothing.
-func preset(name string) (Controls, error) {
-	text, err := configs.Preset(name)
-	if err != nil {
-		return Controls{}, fmt.Errorf("preset %s: %w", name, err)
-	}
-	root, err := document(text)
-	if err != nil {
-		return Controls{}, fmt.Errorf("preset %s: %w", name, err)
-	}
-	d := &decoder{}
-	var o Overlay
-	d.value("the preset", root, reflect.ValueOf(&o).Elem(), "")
-	if len(d.errors) > 0 {
-		return Controls{}, fmt.Errorf("preset %s: %w", name, d.errors)
-	}
-	var c Controls
-	return c, o.lay(&c)
 }
 
 // document is the root of the one YAML document that text is.

@@ -7,6 +7,7 @@ package policy
 import (
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Action is what happens to a finding of a control.
@@ -334,11 +335,16 @@ func (IfUnavailable) values() []string { return []string{"skip", "reject"} }
 
 // Seccomp is linux.seccomp.
 type Seccomp struct {
-	Action  Action         `json:"action" tighten:"order" doc:"what happens to a finding"`
-	Profile SeccompProfile `json:"profile" tighten:"order" doc:"default: at least as strict as Docker's default; any: whatever the engine sends, but not unconfined"`
+	Action Action `json:"action" tighten:"order" doc:"what happens to a finding"`
+	// Profile names what a container's own profile is held against.
+	Profile SeccompProfile `json:"profile" is:"seccompProfile" tighten:"join" doc:"what is installed is at least as strict as this: default (Docker's), strict, one in the configuration folder's profiles/, file:/absolute/path, or several joined by +; any: whatever the engine sends, but not unconfined"`
+	// Architectures decides about system calls of others than the machine's own.
+	Architectures Architectures `json:"architectures" tighten:"order" doc:"system calls of the machine's own architecture only, or of all that the profile names (keep: for 32-bit programs)"`
+	// Listeners are sockets of agents that may decide about system calls.
+	Listeners []string `json:"listeners" is:"file" tighten:"intersect" doc:"sockets on the host of agents that may decide about system calls (SCMP_ACT_NOTIFY)"`
 }
 
-// SeccompProfile is what a container's own profile is held against.
+// SeccompProfile is one profile's name, or several joined by "+": what is installed is then at least as strict as each.
 type SeccompProfile string
 
 const (
@@ -346,9 +352,44 @@ const (
 	AnyProfile SeccompProfile = "any"
 	// DefaultProfile is Docker's default for the capabilities that are left.
 	DefaultProfile SeccompProfile = "default"
+	// StrictProfile is the allow list for ordinary network services.
+	StrictProfile SeccompProfile = "strict"
 )
 
-func (SeccompProfile) values() []string { return []string{"any", "default"} }
+// Names are the profiles that it names, each once: default, strict, NAME (in the configuration folder's profiles/) or
+// file:/absolute/path. None is AnyProfile.
+func (p SeccompProfile) Names() []string {
+	if p == AnyProfile {
+		return nil
+	}
+	return strings.Split(string(p), "+")
+}
+
+// join is the profile that is as strict as both.
+func (p SeccompProfile) join(q SeccompProfile) SeccompProfile {
+	names := p.Names()
+	for _, name := range q.Names() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return AnyProfile
+	}
+	return SeccompProfile(strings.Join(names, "+"))
+}
+
+// Architectures is what a seccomp profile may say about system calls of further architectures.
+type Architectures string
+
+const (
+	// KeepArchitectures leaves those that the engine's profile names.
+	KeepArchitectures Architectures = "keep"
+	// NativeArchitecture takes all out but the machine's own.
+	NativeArchitecture Architectures = "native"
+)
+
+func (Architectures) values() []string { return []string{"keep", "native"} }
 
 // Exec is what a process that is started in a running container may have.
 type Exec struct {

@@ -149,6 +149,8 @@ func formatSchema(is string) map[string]any {
 		return text("^[^=*]+$")
 	case "tmpfsPath", "file":
 		return text("^/.+")
+	case "seccompProfile":
+		return text("^(file:/[^+]+|[A-Za-z0-9][A-Za-z0-9._-]*)([+](file:/[^+]+|[A-Za-z0-9][A-Za-z0-9._-]*))*$")
 	case "confinedPath":
 		return text(`^/[^*?\[\]{}()^"'\\@,#<>]*$`)
 	case "profile":

@@ -104,12 +104,12 @@ func TestSchemaRejects(t *testing.T) {
 	s := compiledSchema(t)
 	for _, bad := range []string{
 		"mode: audit", "apiVersion: v1", head + "prest: hardened", head + "preset: hard", head + "mode: off", head + "trustNames: yes please",
-		head + "audit: {log: relative}", head + "base: {}", head + "controls: {seccomp: {architectures: native}}", head + "controls: {resources: {pids: 0}}", head + "controls: {resources: {cpus: fast}}", head + "controls: {resources: {memory: 64MB}}", head + "controls: {resources: {rlimits: {core: -1}}}", head + "controls: {resources: {oomScoreAdj: {}}}", head + "controls: {specification: {allow: [a..b]}}", head + "controls: {nonRoot: fix}",
+		head + "audit: {log: relative}", head + "base: {}", head + "controls: {seccomp: {architectures: all}}", head + "controls: {resources: {pids: 0}}", head + "controls: {resources: {cpus: fast}}", head + "controls: {resources: {memory: 64MB}}", head + "controls: {resources: {rlimits: {core: -1}}}", head + "controls: {resources: {oomScoreAdj: {}}}", head + "controls: {specification: {allow: [a..b]}}", head + "controls: {nonRoot: fix}",
 		head + "controls: {nonRoot: {action: fxi}}", head + "controls: {nonRoot: {assign: {uid: 1}}}", head + "controls: {nonRoot: {assign: {uid: 0, gid: 1}}}",
 		head + "controls: {nonRoot: {assign: {uid: 65534, gid: 1}}}", head + "controls: {nonRoot: {low: }}", head + "controls: {capabilities: {allow: CHOWN}}",
 		head + "controls: {readOnlyRootfs: {tmpfs: [{path: /a}]}}", head + "controls: {readOnlyRootfs: {tmpfs: [{path: a, size: 1}]}}",
 		head + "controls: {readOnlyRootfs: {tmpfs: [{path: /a, size: 64MB}]}}", head + "controls: {readOnlyRootfs: {tmpfs: [{path: /a, size: 1, mode: rwx}]}}",
-		head + "controls: {seccomp: {profile: unconfined}}", head + "controls: {exec: {user: root}}", head + "controls: {appArmor: {profile: 'a/b'}}",
+		head + "controls: {seccomp: {profile: 'a++b'}}", head + "controls: {exec: {user: root}}", head + "controls: {appArmor: {profile: 'a/b'}}",
 		head + "rules: [{match: {engine: docker}, controls: {}}]", head + "rules: [{name: a, match: {}, controls: {}}]", head + "rules: [{name: a, controls: {}}]",
 		head + "rules: [{name: a, match: {label.x: y}, controls: {}}]", head + "rules: [{name: a, match: {engine: []}, controls: {}}]",
 		head + "rules: [{name: a, match: {namespace: 1}, controls: {}}]", head + "rules: [{name: a, match: {engine: docker}}]",
@@ -144,7 +144,7 @@ func TestTags(t *testing.T) {
 				t.Errorf("%s has no key or no explanation", at)
 			}
 			switch f.Tag.Get("tighten") {
-			case "", "order", "intersect", "union", "fields", "tmpfs", "limit", "floor", "rlimits":
+			case "", "order", "intersect", "union", "fields", "tmpfs", "limit", "floor", "rlimits", "join":
 			default:
 				t.Errorf("%s: tighten:%q", at, f.Tag.Get("tighten"))
 			}

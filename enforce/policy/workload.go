@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"runclamp/enforce/spelling"
 )
 
 // Engine is what calls runclamp.
@@ -102,10 +104,10 @@ func (w Workload) value(key string) string {
 // Check says what is wrong with a workload that a person has described.
 func (w Workload) Check() error {
 	if !slices.Contains(engines(), string(w.Engine)) {
-		return fmt.Errorf("engine %s", unknown(string(w.Engine), engines()))
+		return fmt.Errorf("engine %s", spelling.Unknown(string(w.Engine), engines()))
 	}
 	if !slices.Contains(kinds(), string(w.Kind)) {
-		return fmt.Errorf("kind %s", unknown(string(w.Kind), kinds()))
+		return fmt.Errorf("kind %s", spelling.Unknown(string(w.Kind), kinds()))
 	}
 	if w.Engine != Kubernetes && w.Namespace+w.Pod+w.Container != "" {
 		return fmt.Errorf("namespace, pod and container are known under kubernetes only, and the engine is %s", w.Engine)

@@ -11,7 +11,9 @@ const (
 	hasTable = true
 )
 
+var native = architecture{named: specs.ArchAARCH64, arch: nativeArch}
+
 // foreign are the architectures that a process can call as besides its own.
 func foreign() []architecture {
-	return []architecture{{specs.ArchARM, unix.AUDIT_ARCH_ARM, 0}}
+	return []architecture{{specs.ArchARM, unix.AUDIT_ARCH_ARM, 0, true}}
 }

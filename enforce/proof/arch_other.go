@@ -8,6 +8,6 @@ const (
 	hasTable = false
 )
 
-var nativeCalls [0]string
+var native architecture
 
 func foreign() []architecture { return nil }

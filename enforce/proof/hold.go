@@ -2,6 +2,7 @@ package proof
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -77,7 +78,7 @@ type holder struct {
 func (h *holder) found(fact, pointer, found, wanted string) {
 	h.findings = append(h.findings, enforce.Finding{
 		Control: Name, Detail: fact, Pointer: pointer, Found: found, Wanted: wanted, Action: policy.Reject,
-		Mend: "the delegate did not do what its config.json says: it must be runc 1.1 or later",
+		Mend: "the delegate did not do what its config.json says: it must be runc 1.1 or later, or crun 1.8 or later",
 	})
 }
 
@@ -101,7 +102,7 @@ func (h *holder) status() {
 	if p.NoNewPrivileges && !s.NoNewPrivs {
 		h.found(factNoNewPrivs, "/process/noNewPrivileges", "false", "true")
 	}
-	if hasSeccomp(h.spec) && s.Seccomp != unix.SECCOMP_MODE_FILTER {
+	if hasSeccomp(h.spec) && s.Seccomp != unix.SECCOMP_MODE_FILTER && !h.filterLast() {
 		h.found(factSeccomp, "/linux/seccomp", fmt.Sprintf("seccomp mode %d", s.Seccomp), "mode 2, with a filter")
 	}
 	if c := p.Capabilities; c != nil { // absent, it depends on the runtime what there is
@@ -161,6 +162,11 @@ func capabilityNames() []string {
 
 func (h *holder) unread(fact string) bool {
 	return slices.ContainsFunc(h.facts.Unread, func(g Gap) bool { return g.Fact == fact })
+}
+
+// filterLast: there is no filter yet, and none is to be expected.
+func (h *holder) filterLast() bool {
+	return slices.ContainsFunc(h.facts.Unread, func(g Gap) bool { return errors.Is(g.Err, errFilterLast) })
 }
 
 // hasSeccomp: runc takes a profile with neither a default action nor rules for none.

@@ -13,8 +13,10 @@ import (
 
 // tree finds mounts as the kernel does when it walks a path.
 type tree struct {
-	root  Mount
-	below map[spot]Mount
+	mounts []Mount
+	root   Mount
+	// below has the indices of mounts.
+	below map[spot]int
 }
 
 // spot is a place in a mount.
@@ -24,17 +26,17 @@ type spot struct {
 }
 
 func newTree(mounts []Mount) tree {
-	t := tree{below: make(map[spot]Mount, len(mounts))}
+	t := tree{mounts: mounts, below: make(map[spot]int, len(mounts))}
 	ids := map[int]bool{}
 	for _, m := range mounts {
 		ids[m.ID] = true
 	}
-	for _, m := range mounts {
+	for i, m := range mounts {
 		if m.At == "/" && (!ids[m.Parent] || m.Parent == m.ID) {
 			t.root = m
 			continue
 		}
-		t.below[spot{m.Parent, m.At}] = m
+		t.below[spot{m.Parent, m.At}] = i
 	}
 	return t
 }
@@ -54,10 +56,10 @@ func (t tree) at(p string) Mount {
 func (t tree) over(m Mount, p string) Mount {
 	for {
 		next, ok := t.below[spot{m.ID, p}]
-		if !ok || next.ID == m.ID {
+		if !ok || t.mounts[next].ID == m.ID {
 			return m
 		}
-		m = next
+		m = t.mounts[next]
 	}
 }
 
@@ -223,6 +225,7 @@ func (f Facts) Mounted(spec *specs.Spec) (mounts []enforce.Mounted, at func(dest
 			masked = append(masked, f.leadsTo(p).To)
 		}
 	}
+	mounts = make([]enforce.Mounted, 0, len(f.Mounts))
 	for _, m := range f.Mounts {
 		mounts = append(mounts, enforce.Mounted{
 			At: m.At, Place: enforce.Place{Device: m.Device, Inside: m.Root, Type: m.FSType},

@@ -101,7 +101,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // ParseMounts reads a mountinfo (proc_pid_mountinfo(5)).
 func ParseMounts(text string) ([]Mount, error) {
-	var ms []Mount
+	ms := make([]Mount, 0, strings.Count(text, "\n"))
 	for line := range strings.Lines(text) {
 		// Other spaces than this one may be in a path, as they are.
 		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")

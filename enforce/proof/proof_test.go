@@ -369,6 +369,42 @@ func TestReadUnified(t *testing.T) {
 		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, want) {
 			t.Errorf("%q", found)
 		}
+		// crun's group below the one that systemd makes has no limits of its own.
+		r.write(t, "proc/42/cgroup", "0::/up/mid/container\n")
+		for name, text := range map[string]string{"pids.max": "100\n", "memory.max": "67108864\n", "cpu.max": "50000 100000\n"} {
+			r.write(t, "cgroup/up/"+name, text)
+			none := map[bool]string{true: "max 100000\n", false: "max\n"}[name == "cpu.max"]
+			r.write(t, "cgroup/up/mid/"+name, none)
+			r.write(t, "cgroup/up/mid/container/"+name, none)
+		}
+		if found := short(Hold(r.spec, r.read(t))); len(found) > 0 {
+			t.Errorf("below: %q", found)
+		}
+		r.write(t, "cgroup/up/pids.max", "101\n")
+		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, want[2:]) {
+			t.Errorf("looser above: %q", found)
+		}
+	})
+}
+
+// TestFilterLast: crun's filter is not there before start, if there is no-new-privileges. That is not known, and neither held nor broken.
+func TestFilterLast(t *testing.T) {
+	recordings(t, func(t *testing.T, r *recording) {
+		r.host.FilterLast = true
+		r.host.Programs = func(int) ([]Program, error) { return nil, nil }
+		r.spec.Process.NoNewPrivileges = true
+		status, err := os.ReadFile(filepath.Join(r.dir, "proc/42/status"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.write(t, "proc/42/status", strings.Replace(string(status), "Seccomp:\t2", "Seccomp:\t0", 1))
+		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, []string{"proof:seccompProgram  audit"}) {
+			t.Errorf("with no-new-privileges: %q", found)
+		}
+		r.spec.Process.NoNewPrivileges = false
+		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, []string{"proof:seccomp /linux/seccomp reject", "proof:seccompProgram /linux/seccomp reject"}) {
+			t.Errorf("without: %q", found)
+		}
 	})
 }
 

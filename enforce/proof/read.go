@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,13 @@ type Host struct {
 	Proc, Cgroups string
 	// Programs asks for a process's seccomp filters.
 	Programs func(pid int) ([]Program, error)
+	// FilterLast: under no-new-privileges the delegate installs the seccomp filter only when it has been told to start, right
+	// before execve(2). So crun does (src/libcrun/container.c, container_init), and there is nothing to be read before.
+	FilterLast bool
 }
+
+// errFilterLast is why a filter was not read.
+var errFilterLast = errors.New("crun installs it after start, right before the program is executed")
 
 // ThisHost is the one that this runs on.
 func ThisHost() Host {
@@ -56,6 +63,8 @@ type reader struct {
 	dir   string
 	spec  *specs.Spec
 	facts Facts
+	// buffer is what files are read into, one after the other.
+	buffer bytes.Buffer
 }
 
 func (r *reader) same(p Process) error {
@@ -74,8 +83,13 @@ func (r *reader) same(p Process) error {
 }
 
 func (r *reader) file(name string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(r.dir, name))
-	return string(text), err
+	f, err := os.Open(filepath.Join(r.dir, name))
+	if err != nil {
+		return "", err
+	}
+	r.buffer.Reset()
+	_, err = r.buffer.ReadFrom(f)
+	return r.buffer.String(), errors.Join(err, f.Close())
 }
 
 // gap: an error means that a fact is not known.
@@ -87,14 +101,17 @@ func (r *reader) gap(fact string, err error) {
 
 func (r *reader) all(pid int) {
 	programs := make(chan error, 1)
-	if hasSeccomp(r.spec) {
+	switch {
+	case hasSeccomp(r.spec) && r.host.FilterLast && r.spec.Process != nil && r.spec.Process.NoNewPrivileges:
+		programs <- errFilterLast
+	case hasSeccomp(r.spec):
 		// It has to be waited for, while the rest can be read.
 		go func() {
 			var err error
 			r.facts.Programs, err = r.host.Programs(pid)
 			programs <- err
 		}()
-	} else {
+	default:
 		programs <- nil
 	}
 	self, err := os.ReadFile(filepath.Join(r.host.Proc, "self/uid_map"))
@@ -332,6 +349,15 @@ func (r *reader) cgroup() {
 			name = v2
 		}
 		value, err := os.ReadFile(filepath.Join(dir, name))
+		// With systemd, crun puts the process into a group below the one with the limits, which hold there as well (cgroups(7)).
+		for err == nil && unified && strings.HasPrefix(string(value), "max") && dir != filepath.Clean(r.host.Cgroups) {
+			dir = filepath.Dir(dir)
+			above, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				break // the topmost group has no limits
+			}
+			value = above
+		}
 		return strings.TrimSpace(string(value)), err
 	}
 	if pids != nil {

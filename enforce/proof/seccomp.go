@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"runclamp/enforce/seccomp/syscalls"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -21,43 +23,66 @@ type rule struct {
 	conditions []condition
 }
 
-// meaning is what a profile says of the native architecture's system calls, by their numbers.
+// meaning is what a profile says of one architecture's system calls, by their numbers.
 type meaning struct {
+	names    []string
 	executes bool // the default
 	rules    [][]rule
 	// strange: it lets something through that has no number here. It may be a system call that came later.
 	strange bool
 }
 
-func meaningOf(p *specs.LinuxSeccomp) meaning {
-	m := meaning{executes: lets(p.DefaultAction), rules: make([][]rule, len(nativeCalls))}
-	numbers := make(map[string]int, len(nativeCalls))
-	for n, name := range nativeCalls {
-		if name != "" {
-			numbers[name] = n
-		}
-	}
+// meaningOf leaves the multiplexers of 32-bit x86 out, unless the profile names them: rules for them come with other calls' (libseccomp,
+// src/arch-x86.c).
+func meaningOf(p *specs.LinuxSeccomp, on architecture) meaning {
+	m := meaning{executes: lets(p.DefaultAction), names: namesOn(on)}
+	m.rules = make([][]rule, len(m.names))
 	for _, s := range p.Syscalls {
 		if s.Action == p.DefaultAction && m.executes {
 			continue // runc drops what is the default anyway
 		}
 		var all []rule
-		for _, conditions := range alternatives(s.Args) {
+		for _, conditions := range alternatives(on.cut(s.Args)) {
 			all = append(all, rule{lets(s.Action), conditions})
 		}
+		var row syscalls.Row
 		for _, name := range s.Names {
-			n, ok := numbers[name]
-			switch {
-			case !ok:
+			var known bool
+			if row, known = row.FindNear(name); !known {
 				m.strange = m.strange || lets(s.Action)
-			case m.rules[n] == nil:
-				m.rules[n] = slices.Clip(all) // whoever appends gets a list of its own
+				continue
+			}
+			number, ok := row.Numbers().On(on.named)
+			number &^= on.bit
+			switch {
+			case !ok || number >= uint32(len(m.rules)):
+			case m.rules[number] == nil:
+				m.rules[number] = slices.Clip(all) // whoever appends gets a list of its own
 			default:
-				m.rules[n] = append(m.rules[n], all...)
+				m.rules[number] = append(m.rules[number], all...)
 			}
 		}
 	}
 	return m
+}
+
+// mostCalls is more than any architecture has in its table; what lies far beyond (arm's own calls) is not looked into.
+const mostCalls = 1024
+
+// namesOn are the names of an architecture's calls, by number.
+func namesOn(on architecture) []string {
+	var names []string
+	for name, numbers := range syscalls.All() {
+		number, ok := numbers.On(on.named)
+		if number &^= on.bit; !ok || number >= mostCalls {
+			continue
+		}
+		for uint32(len(names)) <= number {
+			names = append(names, "")
+		}
+		names[number] = name
+	}
+	return names
 }
 
 // alternatives are the conditions of an entry, each of which is enough. Two on the same argument make every condition of the
@@ -128,15 +153,12 @@ const (
 	beyond = 64
 	// maxPoints is the most that one system call is tried with.
 	maxPoints = 4096
-	// x32Bit marks a number of the x32 ABI (__X32_SYSCALL_BIT).
-	x32Bit = 1 << 30
 )
 
 // looser tells what the programs let through and the profile denies, in a few words each. Of a system call without conditions every
-// possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. Foreign
-// architectures must be shut unless the profile names them; if it does, they are not looked into.
+// possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. That goes
+// for every architecture that the profile names; the others must be shut.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
-	m := meaningOf(p)
 	var found []string
 	try := func(c call, say func() string) error {
 		let, err := letThrough(programs, c)
@@ -148,32 +170,52 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 		}
 		return nil
 	}
-	for n := range len(nativeCalls) + beyond {
-		var rules []rule
-		if n < len(m.rules) {
-			rules = m.rules[n]
-		}
-		if m.strange && len(rules) == 0 && nameOf(n) == "" {
+	for _, on := range append([]architecture{native}, foreign()...) {
+		if on != native && !slices.Contains(p.Architectures, on.named) {
 			continue
 		}
-		c := newCall(nativeArch, uint32(n))
+		if err := looserOn(p, programs, on, try, func() int { return len(found) }); err != nil {
+			return nil, err
+		}
+	}
+	return found, shut(p, try, func() bool { return len(found) > 0 })
+}
+
+func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture, try func(call, func() string) error, found func() int) error {
+	m := meaningOf(p, on)
+	for n := range len(m.names) + beyond {
+		var rules []rule
+		name := ""
+		if n < len(m.rules) {
+			rules, name = m.rules[n], m.names[n]
+		}
+		if len(rules) == 0 && (m.strange && name == "" || on.named == specs.ArchX86 && (name == "socketcall" || name == "ipc")) {
+			continue
+		}
+		describe := func() string { return on.describe(n, name) }
+		c := newCall(on.arch, uint32(n)|on.bit)
 		if !slices.ContainsFunc(rules, func(r rule) bool { return len(r.conditions) > 0 }) {
 			if denied(rules, m.executes, arguments{}) {
-				if err := try(c, func() string { return describe(n) }); err != nil {
-					return nil, err
+				if err := try(c, describe); err != nil {
+					return err
 				}
 			}
 			continue
 		}
 		compared, err := constants(programs, c)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", describe(n), err)
+			return fmt.Errorf("%s: %w", describe(), err)
 		}
 		indices, points := pointsOf(rules, compared)
-		before := len(found)
+		before := found()
 		for args := range points {
-			if len(found) > before {
+			if found() > before {
 				break
+			}
+			if on.narrow {
+				for i := range args {
+					args[i] = uint64(uint32(args[i]))
+				}
 			}
 			if !denied(rules, m.executes, args) {
 				continue
@@ -182,12 +224,12 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 			for _, i := range indices {
 				c = c.withArg(i, args[i])
 			}
-			if err := try(c, func() string { return describe(n) + " with " + describeArgs(indices, args) }); err != nil {
-				return nil, err
+			if err := try(c, func() string { return describe() + " with " + describeArgs(indices, args) }); err != nil {
+				return err
 			}
 		}
 	}
-	return found, shut(p, try, func() bool { return len(found) > 0 })
+	return nil
 }
 
 // shut: the architectures that a process can call as besides its own let nothing through. One that does is enough.
@@ -196,7 +238,7 @@ func shut(p *specs.LinuxSeccomp, try func(call, func() string) error, found func
 		if slices.Contains(p.Architectures, f.named) {
 			continue
 		}
-		for n := range len(nativeCalls) + beyond {
+		for n := range mostCalls {
 			if found() {
 				return nil
 			}
@@ -208,25 +250,35 @@ func shut(p *specs.LinuxSeccomp, try func(call, func() string) error, found func
 	return nil
 }
 
-// architecture is one that a process can call as besides the native one.
+// architecture is one that a process can call as.
 type architecture struct {
 	named specs.Arch
 	arch  uint32
 	bit   uint32
+	// narrow: filters look at 32 bits of an argument (libseccomp's ARCH_SIZE_32).
+	narrow bool
 }
 
-func nameOf(n int) string {
-	if n < len(nativeCalls) {
-		return nativeCalls[n]
+// cut has the conditions as an architecture's filter has them.
+func (a architecture) cut(args []condition) []condition {
+	if !a.narrow {
+		return args
 	}
-	return ""
+	args = slices.Clone(args)
+	for i := range args {
+		args[i].Value, args[i].ValueTwo = uint64(uint32(args[i].Value)), uint64(uint32(args[i].ValueTwo))
+	}
+	return args
 }
 
-func describe(n int) string {
-	if name := nameOf(n); name != "" {
+func (a architecture) describe(n int, name string) string {
+	if name == "" {
+		name = fmt.Sprintf("number %d", n)
+	}
+	if a == native {
 		return name
 	}
-	return fmt.Sprintf("number %d", n)
+	return fmt.Sprintf("%s %s", a.named, name)
 }
 
 func describeArgs(indices []int, args arguments) string {

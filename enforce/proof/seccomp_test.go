@@ -150,14 +150,14 @@ func TestLooserOneByOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		numbers := meaningOf(whole)
+		numbers := meaningOf(whole, native)
 		checked := 0
 		for i, s := range whole.Syscalls {
 			if s.Action != specs.ActAllow {
 				continue
 			}
 			for k, name := range s.Names {
-				n := slices.Index(nativeCalls[:], name)
+				n := slices.Index(numbers.names, name)
 				if n < 0 {
 					continue
 				}
@@ -212,7 +212,7 @@ func TestMeaning(t *testing.T) {
 		{"denied by a rule", rules(specs.ActAllow, specs.ActErrno), arguments{}, true},
 		{"the default once more is dropped", rules(specs.ActAllow, specs.ActAllow), arguments{}, false},
 	} {
-		m := meaningOf(&tt.profile)
+		m := meaningOf(&tt.profile, native)
 		if got := denied(m.rules[dup3], m.executes, tt.args); got != tt.want {
 			t.Errorf("%s: denied %v", tt.name, got)
 		}

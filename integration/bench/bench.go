@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"runclamp/integration/demo/fixture"
@@ -22,7 +24,8 @@ const cheap = 10
 // bench has what the measurements are made with.
 type bench struct {
 	runc, runclamp fixture.Runtime
-	minexec        string
+	// minexec and load are programs: one that executes another, and one that works in a container.
+	minexec, load string
 	// conf is runclamp's configuration folder.
 	conf         string
 	work, rootfs string
@@ -31,36 +34,70 @@ type bench struct {
 	null         *os.File
 }
 
-// all measures everything.
-func (b bench) all(ctx context.Context) ([]series, error) {
-	if err := b.sameDelegate(ctx); err != nil {
-		return nil, err
+// group is measurements that belong together.
+type group struct {
+	name    string
+	measure func(bench, context.Context) ([]series, error)
+}
+
+// groups are all that there is, in the order in which they are measured.
+func groups() []group {
+	return []group{
+		{"start", bench.lifecycles}, {"parallel", bench.parallel}, {"policy", bench.policies}, {"filter", bench.filters},
+		{"exec", bench.execs}, {"pass-through", bench.passThrough}, {"load", bench.loads},
 	}
+}
+
+// only are the groups that are named, with commas between them, or all.
+func only(names string) ([]group, error) {
+	if names == "" {
+		return groups(), nil
+	}
+	wanted := strings.Split(names, ",")
+	var found []group
+	var known []string
+	for _, g := range groups() {
+		known = append(known, g.name)
+		if slices.Contains(wanted, g.name) {
+			found = append(found, g)
+		}
+	}
+	for _, w := range wanted {
+		if !slices.Contains(known, w) {
+			return nil, fmt.Errorf("no group is called %q; there are %s", w, strings.Join(known, ", "))
+		}
+	}
+	return found, nil
+}
+
+// all measures the groups.
+func (b bench) all(ctx context.Context, groups []group) ([]series, error) {
 	var all []series
-	for _, measure := range []func(context.Context) ([]series, error){b.lifecycles, b.parallel, b.policies, b.filters, b.execs, b.passThrough} {
-		some, err := measure(ctx)
+	for _, g := range groups {
+		some, err := g.measure(b, ctx)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", g.name, err)
 		}
 		all = append(all, some...)
 	}
 	return all, nil
 }
 
-// sameDelegate: runclamp hands over to the runc that it is compared with. Its answer to --version is the delegate's.
-func (b bench) sameDelegate(ctx context.Context) error {
+// sameDelegate: runclamp hands over to the runc that it is compared with. Its answer to --version is the delegate's, and
+// is given.
+func (b bench) sameDelegate(ctx context.Context) (version string, err error) {
 	var versions [2][]byte
 	for i, program := range []string{b.runc.Program, b.runclamp.Program} {
 		out, err := exec.CommandContext(ctx, program, "--version").Output()
 		if err != nil {
-			return fmt.Errorf("%s --version: %w", program, err)
+			return "", fmt.Errorf("%s --version: %w", program, err)
 		}
 		versions[i] = out
 	}
 	if !bytes.Equal(versions[0], versions[1]) {
-		return fmt.Errorf("runclamp hands over to another runc than the one to compare with: %q, not %q", versions[1], versions[0])
+		return "", fmt.Errorf("runclamp hands over to another runc than the one to compare with: %q, not %q", versions[1], versions[0])
 	}
-	return nil
+	return strings.ReplaceAll(strings.TrimSpace(string(versions[0])), "\n", ", "), nil
 }
 
 // lifecycles: a container from create to delete.
@@ -70,7 +107,7 @@ func (b bench) lifecycles(ctx context.Context) ([]series, error) {
 		return nil, err
 	}
 	return b.lifecyclePairs(ctx,
-		series{what: "create + start", a: "runc", b: "runclamp", goal: "0.90x"},
+		series{what: "create + start", a: "runc", b: "runclamp", goal: "0.85x"},
 		series{what: "create + start + delete --force", a: "runc", b: "runclamp"},
 		b.lifecycle(b.runc, spec), b.lifecycle(b.runclamp, spec))
 }
@@ -132,12 +169,7 @@ func (b bench) policies(ctx context.Context) ([]series, error) {
 		name  string
 		rules int
 	}{{"small", 1}, {"large", 1000}} {
-		// Called by another name, it reads another policy.
-		link := filepath.Join(filepath.Dir(b.runclamp.Program), "runclamp-"+size.name)
-		if err := errors.Join(os.WriteFile(filepath.Join(b.conf, size.name+".yaml"), policyOf(size.rules, filepath.Join(b.work, "audit.jsonl")), 0o644), os.Symlink(b.runclamp.Program, link)); err != nil {
-			return nil, err
-		}
-		if sides[i], err = fixture.NewRuntime(link, filepath.Join(b.work, size.name)); err != nil {
+		if sides[i], err = b.called(size.name, policyOf(size.rules, filepath.Join(b.work, "audit.jsonl"))); err != nil {
 			return nil, err
 		}
 	}
@@ -159,23 +191,6 @@ func policyOf(rules int, log string) []byte {
 `, i, i)
 	}
 	return text
-}
-
-// filters: how much of a start is the seccomp filter for architectures that no container needs.
-func (b bench) filters(ctx context.Context) ([]series, error) {
-	three, err := b.config()
-	if err != nil {
-		return nil, err
-	}
-	native, err := b.config()
-	if err != nil {
-		return nil, err
-	}
-	native.Linux.Seccomp.Architectures = native.Linux.Seccomp.Architectures[:1] // Docker sends the native one first
-	return b.lifecyclePairs(ctx,
-		series{what: "create + start: filter", a: "runc, 3 architectures", b: "runc, native"},
-		series{what: "create + start + delete --force: filter", a: "runc, 3 architectures", b: "runc, native"},
-		b.lifecycle(b.runc, three), b.lifecycle(b.runc, native))
 }
 
 // execs: a program that does nothing, in a container that runs.
@@ -208,7 +223,7 @@ func (b bench) execs(ctx context.Context) (all []series, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return []series{{what: "exec", a: "runc", b: "runclamp", pairs: pairs[0]}}, nil
+	return []series{{what: "exec", a: "runc", b: "runclamp", pairs: pairs[0], goal: "0.95x"}}, nil
 }
 
 // passThrough: verbs that runclamp has nothing to say to.

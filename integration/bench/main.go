@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 
 	"runclamp/integration/demo/fixture"
 
@@ -39,6 +40,8 @@ func run(ctx context.Context, args []string) (err error) {
 	probe := flags.String("probe", "bin/probe", "the static program that runs inside")
 	conf := flags.String("conf", "/etc/runclamp", "its configuration folder: policies are written there")
 	minexec := flags.String("minexec", "bin/minexec", "the static program that only executes another")
+	load := flags.String("load", "bin/load", "the static program that works in a container")
+	names := flags.String("only", "", "the groups to measure, with commas between them: start, parallel, policy, filter, exec, pass-through, load")
 	parent := flags.String("work", "/var/lib", "where to make the work folder: root's own, and programs may be run there")
 	n := flags.Int("n", 40, "pairs that count; ten times as many where a container is not started")
 	warmup := flags.Int("warmup", 3, "pairs that don't, before them")
@@ -47,6 +50,10 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	if *n < 1 || *warmup < 0 {
 		return errors.New("-n must be 1 or more, -warmup 0 or more")
+	}
+	groups, err := only(*names)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("it starts containers, which needs root")
@@ -67,6 +74,9 @@ func run(ctx context.Context, args []string) (err error) {
 	if b.minexec, err = filepath.Abs(*minexec); err != nil {
 		return err
 	}
+	if b.load, err = filepath.Abs(*load); err != nil {
+		return err
+	}
 	if b.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		return err
 	}
@@ -76,12 +86,26 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("root filesystem: %w", err)
 	}
 
-	all, err := b.all(ctx)
+	version, err := b.sameDelegate(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stdout.WriteString(render(all)); err != nil {
+	all, err := b.all(ctx, groups)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stdout.WriteString(machine() + "; " + version + "\n" + render(all)); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// machine says what is measured on.
+func machine() string {
+	kernel := "a kernel that does not tell its release"
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		kernel = "Linux " + unix.ByteSliceToString(u.Release[:])
+	}
+	return fmt.Sprintf("%s, %d processors, %s", runtime.GOARCH, runtime.NumCPU(), kernel)
 }

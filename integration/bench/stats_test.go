@@ -38,6 +38,9 @@ func TestRatioAndDifferenceAreOfPairs(t *testing.T) {
 	if got := s.ratio(); got != 0.9 {
 		t.Errorf("ratio %v, want 0.9", got)
 	}
+	if got := s.ofMedians(); got != 2 {
+		t.Errorf("ratio of medians %v, want 2", got)
+	}
 	if got := s.difference(); got != -ms {
 		t.Errorf("difference %v, want -1ms", got)
 	}
@@ -49,9 +52,9 @@ func TestRender(t *testing.T) {
 		{what: "state", a: "minexec", b: "runclamp", pairs: []pair{{ms, 2 * ms}}, goal: "+0.50 ms"},
 	})
 	want := strings.TrimPrefix(`
-WHAT   PAIRS  A        MEDIAN    MIN       B         MEDIAN    MIN      B/A    B-A       GOAL (AT MOST)
-exec   2      runc     15.00 ms  10.00 ms  runclamp  13.50 ms  9.00 ms  0.90x  -1.50 ms  -
-state  1      minexec  1.00 ms   1.00 ms   runclamp  2.00 ms   2.00 ms  2.00x  +1.00 ms  +0.50 ms
+WHAT   PAIRS  A        MEDIAN    MIN       B         MEDIAN    MIN      B/A    OF PAIRS  B-A       GOAL (AT MOST)
+exec   2      runc     15.00 ms  10.00 ms  runclamp  13.50 ms  9.00 ms  0.90x  0.90x     -1.50 ms  -
+state  1      minexec  1.00 ms   1.00 ms   runclamp  2.00 ms   2.00 ms  2.00x  2.00x     +1.00 ms  +0.50 ms
 `, "\n")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -82,6 +85,26 @@ func TestInterleaveEndsWithTheFirstError(t *testing.T) {
 	broken := errors.New("broken")
 	fails := func() ([]time.Duration, error) { return nil, broken }
 	if _, err := (bench{}).interleave(context.Background(), 1, fails, fails); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnly(t *testing.T) {
+	for names, want := range map[string]string{
+		"":            "start parallel policy filter exec pass-through load",
+		"start":       "start",
+		"exec,filter": "filter exec",
+	} {
+		found, err := only(names)
+		var got []string
+		for _, g := range found {
+			got = append(got, g.name)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%q: %v, %v", names, got, err)
+		}
+	}
+	if _, err := only("start,stop"); err == nil || !strings.Contains(err.Error(), `no group is called "stop"; there are start, parallel`) {
 		t.Errorf("got %v", err)
 	}
 }

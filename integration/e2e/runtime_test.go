@@ -191,7 +191,7 @@ func killAtEach(t *testing.T, d *docker, args []string, before func() error, aft
 	t.Helper()
 	nothing := filepath.Join(d.dir, "nothing")
 	link := filepath.Join(d.conf, "delegate")
-	if err := errors.Join(run("install", "-m", "0755", "/bin/true", nothing), os.Remove(link), os.Symlink(nothing, link)); err != nil {
+	if err := errors.Join(run("go", "build", "-C", "nothing", "-o", nothing, "."), os.Remove(link), os.Symlink(nothing, link)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

@@ -52,7 +52,7 @@ func dockersWays(d *docker) []wayOut {
 		{"all capabilities", []string{"--cap-add", "ALL"}, harmless},
 		{"an administrator without a filter", []string{"--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"}, "privileged: "},
 		{"no filter", []string{"--security-opt", "seccomp=unconfined"}, harmless},
-		{"a filter that lets through by default", []string{"--security-opt", "seccomp=" + filepath.Join(bait, "allow.json")}, "seccomp:default: "},
+		{"a filter that lets through by default", []string{"--security-opt", "seccomp=" + filepath.Join(bait, "allow.json")}, harmless},
 		{"unmasked paths", []string{"--security-opt", "systempaths=unconfined"}, harmless},
 		{"setuid programs", []string{"--security-opt", "no-new-privileges=false"}, harmless},
 		{"an SELinux type of the host's", []string{"--security-opt", "label=type:spc_t"}, harmless}, // Docker drops it where there is no SELinux

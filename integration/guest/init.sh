@@ -32,17 +32,13 @@ echo 0 >/proc/sys/kernel/printk_ratelimit
 # A line end is a line end.
 stty -opost </dev/console
 
-# The arguments of the tests, a line each.
-set --
-while read -r argument; do set -- "$@" "$argument"; done </programs/arguments
-export RUNCLAMP_GUEST=1 RUNCLAMP_TEST_PROGRAMS=/programs RUNCLAMP_TEST_RUNC=/usr/sbin/runc:/usr/sbin/runc-current
+# What run asks for: a test program, the delegate that it is about, and the tests.
+{ read -r program; read -r delegate; read -r tests; } </job/job
+export RUNCLAMP_GUEST=1 RUNCLAMP_TEST_PROGRAMS=/programs RUNCLAMP_TEST_RUNC="$delegate"
 echo "guest: kernel $(uname -r), ready after $(cut -d' ' -f1 /proc/uptime) s"
 cd /programs || exit
-status=0
-for test in ./*.test; do
-    echo "guest: ${test#./}"
-    "$test" "$@" || status=1
-done
+"./$program" -test.v -test.run "$tests" -test.timeout 20m
+status=$?
 # The line that run looks for. The empty one before it is for a test that ends without one.
 echo
 echo "guest: status $status"

@@ -39,7 +39,7 @@ dpkg -x "$new"/linux-image-*.deb "$new/kernel"
 cp "$new"/kernel/boot/vmlinuz-* "$new/vmlinuz"
 
 root=$new/root
-for folder in bin dev etc/apparmor.d lib newroot proc programs root run sbin sys tmp usr/bin usr/sbin usr/share var/lib; do
+for folder in bin dev etc/apparmor.d job lib newroot proc programs root run sbin sys tmp usr/bin usr/sbin usr/share var/lib; do
     mkdir -p "$root/$folder"
 done
 install -m 0755 "$here/init.sh" "$root/init"

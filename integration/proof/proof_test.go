@@ -116,10 +116,13 @@ func programs(t *testing.T, dir string) (conf string) {
 	})
 	for out, args := range map[string][]string{
 		"runclamp": {"-ldflags", "-X main.confDir=" + conf + " -X main.runDir=" + filepath.Join(dir, "run"), "runclamp/cmd/runclamp"},
-		"delegate": {"./loosener"}, "probe": {"runclamp/integration/demo/probe"},
+		"delegate": {"."}, "probe": {"runclamp/integration/demo/probe"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out == "delegate" {
+			cmd.Dir = "loosener"
+		}
 		if built != "" {
 			cmd = exec.Command("cp", filepath.Join(built, out), dir)
 		}

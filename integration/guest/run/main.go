@@ -1,4 +1,8 @@
-// run boots the guest with a folder of programs, relays what it says, and ends with its result.
+// run boots guests, each with one test program, relays what they say, and ends with their result.
+//
+// An argument is a job: the name of a test program, and perhaps @ and the delegate that its tests are about. As many guests run
+// at once as there are processors, with one processor each: an emulated machine with two loses much of the second to the locks
+// between them, and tests that share a machine's control groups and configuration would be in each other's way.
 package main
 
 import (
@@ -13,7 +17,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -27,13 +33,12 @@ const (
 )
 
 func main() {
-	// Pdeathsig is about the thread that starts a process (prctl(2), PR_SET_PDEATHSIG), so that thread has to stay.
-	runtime.LockOSThread()
 	image := flag.String("image", "", "the `folder` that setup.sh has made")
-	programs := flag.String("programs", "", "the `folder` with the tests (*.test) and the programs that they need")
+	programs := flag.String("programs", "", "the `folder` with the test programs and what they need")
+	tests := flag.String("tests", ".", "the tests to run, a `regexp` as of go test -run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, os.Stdout, *image, *programs, flag.Args())
+	err := run(ctx, os.Stdout, *image, *programs, *tests, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e-guest:", err)
@@ -41,37 +46,80 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, image, programs string, arguments []string) (err error) {
+func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs []string) (err error) {
 	begin := time.Now()
 	dir, err := os.MkdirTemp("", "runclamp-guest-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.WriteFile(filepath.Join(programs, "arguments"), []byte(strings.Join(arguments, "\n")+"\n"), 0o600); err != nil {
-		return err
+	var (
+		mu     sync.Mutex
+		all    result
+		errs   []error
+		guests sync.WaitGroup
+	)
+	free := make(chan struct{}, runtime.NumCPU())
+	for i, job := range jobs {
+		say := func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(out, "[%s] %s\n", job, line)
+		}
+		guests.Go(func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			// The thread that starts a process has to outlive it (prctl(2), PR_SET_PDEATHSIG).
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			r, err := guest(ctx, say, image, programs, filepath.Join(dir, strconv.Itoa(i)), job, tests)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", job, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all.passed, all.failed, all.skipped = all.passed+r.passed, all.failed+r.failed, all.skipped+r.skipped
+			errs = append(errs, err)
+		})
+	}
+	guests.Wait()
+	fmt.Fprintf(out, "e2e-guest: %d tests passed, %d failed, %d left out, in %v\n", all.passed, all.failed, all.skipped, time.Since(begin).Round(time.Second))
+	if all.passed == 0 {
+		errs = append(errs, errors.New("no test has passed"))
+	}
+	return errors.Join(errs...)
+}
+
+// guest runs a job, in a folder that is made for it.
+func guest(ctx context.Context, say func(string), image, programs, dir, job, tests string) (r result, err error) {
+	name, delegate, _ := strings.Cut(job, "@")
+	if err := os.MkdirAll(filepath.Join(dir, "job"), 0o700); err != nil {
+		return r, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "job", "job"), []byte(name+"\n"+delegate+"\n"+tests+"\n"), 0o600); err != nil {
+		return r, err
 	}
 	initrd := filepath.Join(dir, "initrd")
-	if err := writeInitrd(initrd, filepath.Join(image, "root.cpio"), programs); err != nil {
-		return fmt.Errorf("the guest's initramfs: %w", err)
+	if err := writeInitrd(initrd, filepath.Join(image, "root.cpio"), programs, filepath.Join(dir, "job")); err != nil {
+		return r, fmt.Errorf("the guest's initramfs: %w", err)
 	}
 	for i := 1; ; i++ {
-		var r result
+		r = result{}
 		err := boot(ctx, filepath.Join(image, "vmlinuz"), initrd, func(line string) {
 			if r.add(line) {
-				fmt.Fprintln(out, line)
+				say(line)
 			}
 		})
 		if r.ended || ctx.Err() != nil || i == attempts {
-			return r.report(out, err, time.Since(begin))
+			return r, r.judge(err)
 		}
-		fmt.Fprintf(out, "e2e-guest: the guest gave no result (%v), so it is started once more\n", err)
+		say(fmt.Sprintf("the guest gave no result (%v): it is started once more", err))
 	}
 }
 
-// writeInitrd appends the folder of programs to the archive of the root. The kernel unpacks one after the other
+// writeInitrd appends folders to the archive of the root. The kernel unpacks one archive after the other
 // (Documentation/driver-api/early-userspace/buffer-format.rst), so the root's is never made anew.
-func writeInitrd(path, root, programs string) (err error) {
+func writeInitrd(path, root string, folders ...string) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -85,19 +133,24 @@ func writeInitrd(path, root, programs string) (err error) {
 	if err := errors.Join(err, base.Close()); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(programs)
-	if err != nil {
-		return err
+	for _, folder := range folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		var names strings.Builder
+		for _, e := range entries {
+			fmt.Fprintln(&names, filepath.Join(filepath.Base(folder), e.Name()))
+		}
+		cpio := exec.Command("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0")
+		cpio.Dir = filepath.Dir(folder)
+		cpio.Stdin = strings.NewReader(names.String())
+		cpio.Stdout, cpio.Stderr = f, os.Stderr
+		if err := cpio.Run(); err != nil {
+			return fmt.Errorf("cpio: %w", err)
+		}
 	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, "programs/"+e.Name())
-	}
-	cpio := exec.Command("cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0")
-	cpio.Dir = filepath.Dir(programs)
-	cpio.Stdin = strings.NewReader(strings.Join(names, "\n") + "\n")
-	cpio.Stdout, cpio.Stderr = f, os.Stderr
-	return cpio.Run()
+	return nil
 }
 
 // boot runs a guest to its end, and hands over each line of its console. One that says nothing for too long is ended.
@@ -107,7 +160,7 @@ func boot(ctx context.Context, kernel, initrd string, line func(string)) error {
 	// q35 and Nehalem, because microvm and newer processors hang now and then under emulation. Of the kernel's options most
 	// only save time; panic=-1 reboots at once, and -no-reboot makes an end of that.
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem",
-		"-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
+		"-smp", "1", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
 		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 loglevel=3 panic=-1 apparmor=1 security=apparmor "+
 			"cryptomgr.notests mitigations=off tsc=reliable no_timer_check nokaslr rcupdate.rcu_expedited=1 random.trust_cpu=on")
 	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -8,7 +8,13 @@ import (
 	"strings"
 )
 
+// mark is what crun has in it. One test takes this program for crun.
+const mark = "https://github.com/containers/crun/issues"
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "--bugs" {
+		fmt.Println(mark)
+	}
 	told := struct {
 		Args        []string
 		Env         []string

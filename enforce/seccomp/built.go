@@ -1,0 +1,126 @@
+package seccomp
+
+import (
+	"math"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// exact says that libseccomp makes of these rules for one system call a filter that does exactly what they say. It has to be asked,
+// because libseccomp merges the rules of a call into one tree, and some sets come out looser than written, some stricter, and some bring it
+// into an endless loop (CVE-2019-9893, GHSA-4q85-33p6-j5g6; 2.5.4 was measured). What is known to be exact is:
+//
+//   - a single rule;
+//   - equalities only, all with one action: on the same arguments, or with values of 32 bits;
+//   - equalities only, on one argument, with whatever actions;
+//   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
+//     one GT that does not overlap them;
+//   - equalities of one argument with different values of 32 bits, and behind each at most one NE of a later argument, with one action;
+//   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how Podman's default keeps
+//     NETLINK_AUDIT from socket(2).
+//
+// Several LT or LE on one argument come out stricter than written. Rules of several conditions come out looser, even equalities if their
+// values differ above the 32nd bit and their arguments are others, or they are errors (EEXIST) where their actions differ. Of everything else nothing is known, and nothing may be concluded. integration/filters holds this list against libseccomp.
+func exact(rules []rule) bool {
+	for _, r := range rules {
+		for _, a := range r.args {
+			// A value with bits outside its mask never fits, but libseccomp cuts them off, and then it does.
+			if a.Op == specs.OpMaskedEqual && (a.Value == 0 || a.ValueTwo&^a.Value != 0) {
+				return false
+			}
+		}
+	}
+	if len(rules) <= 1 {
+		return true
+	}
+	oneAction := !slices.ContainsFunc(rules, func(r rule) bool { return !sameAction(r, rules[0]) })
+	if only(rules, specs.OpEqualTo) {
+		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1) || oneAction && short(rules)
+	}
+	if oneAction {
+		return sameArguments(rules) && len(rules[0].args) == 1 && oneArgument(rules) || apart(rules) || branches(rules)
+	}
+	return denies(rules[0]) && only(rules[:1], specs.OpEqualTo) && leaves(rules[0], rules[1:])
+}
+
+func only(rules []rule, ops ...specs.LinuxSeccompOperator) bool {
+	return !slices.ContainsFunc(rules, func(r rule) bool {
+		return slices.ContainsFunc(r.args, func(a specs.LinuxSeccompArg) bool { return !slices.Contains(ops, a.Op) })
+	})
+}
+
+func sameArguments(rules []rule) bool {
+	return !slices.ContainsFunc(rules, func(r rule) bool {
+		return !slices.EqualFunc(r.args, rules[0].args, func(a, b specs.LinuxSeccompArg) bool { return a.Index == b.Index })
+	})
+}
+
+// oneArgument: of rules with one condition each, on one argument.
+func oneArgument(rules []rule) bool {
+	if only(rules, specs.OpNotEqual) || only(rules, specs.OpGreaterThan) || only(rules, specs.OpGreaterEqual) || only(rules, specs.OpEqualTo, specs.OpMaskedEqual) {
+		return true
+	}
+	for _, op := range []specs.LinuxSeccompOperator{specs.OpLessThan, specs.OpGreaterThan} {
+		if !only(rules, specs.OpEqualTo, op) {
+			continue
+		}
+		var bounds, values []specs.LinuxSeccompArg
+		for _, r := range rules {
+			if r.args[0].Op == op {
+				bounds = append(bounds, r.args[0])
+			} else {
+				values = append(values, r.args[0])
+			}
+		}
+		return len(bounds) == 1 && !slices.ContainsFunc(values, func(a specs.LinuxSeccompArg) bool { return holds(bounds[0], a.Value) })
+	}
+	return false
+}
+
+// short: no value is compared with more than 32 bits.
+func short(rules []rule) bool {
+	return !slices.ContainsFunc(rules, func(r rule) bool {
+		return slices.ContainsFunc(r.args, func(a specs.LinuxSeccompArg) bool { return a.Value > math.MaxUint32 })
+	})
+}
+
+// branches: different values of one argument, and behind each at most one NE.
+func branches(rules []rule) bool {
+	seen := map[uint64]bool{}
+	for _, r := range rules {
+		if len(r.args) == 0 || len(r.args) > 2 || r.args[0].Op != specs.OpEqualTo || r.args[0].Index != rules[0].args[0].Index || r.args[0].Value > math.MaxUint32 || seen[r.args[0].Value] {
+			return false
+		}
+		if len(r.args) == 2 && (r.args[1].Op != specs.OpNotEqual || r.args[1].Index < r.args[0].Index) {
+			return false
+		}
+		seen[r.args[0].Value] = true
+	}
+	return true
+}
+
+// apart: one NE each, on different arguments.
+func apart(rules []rule) bool {
+	if !only(rules, specs.OpNotEqual) {
+		return false
+	}
+	var had [6]bool
+	for _, r := range rules {
+		if len(r.args) != 1 || had[r.args[0].Index] {
+			return false
+		}
+		had[r.args[0].Index] = true
+	}
+	return true
+}
+
+// leaves: the others, all with one action, are about the very arguments and values of the first, and leave just it.
+func leaves(first rule, others []rule) bool {
+	if !apart(others) || len(others) < 2 || len(others) != len(first.args) || slices.ContainsFunc(others, func(r rule) bool { return !sameAction(r, others[0]) }) {
+		return false
+	}
+	return !slices.ContainsFunc(others, func(r rule) bool {
+		return !slices.ContainsFunc(first.args, func(a specs.LinuxSeccompArg) bool { return a.Index == r.args[0].Index && a.Value == r.args[0].Value })
+	})
+}

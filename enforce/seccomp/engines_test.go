@@ -1,0 +1,138 @@
+package seccomp
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// TestEngines: what engines send by default meets Docker's default for a container without capabilities. All that both let through without
+// conditions stays so, nothing else changes the second time, and what comes of it is in testdata/intersections.txt.
+func TestEngines(t *testing.T) {
+	bound, err := Default(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, engine := range []struct {
+		name string
+		p    *specs.LinuxSeccomp
+	}{
+		{"Docker", docker(t)},
+		{"containerd", shipped(t, "containerd.json")},
+		{"Podman", shipped(t, "podman.json")},
+	} {
+		n, err := Intersect(engine.p, bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := 0
+		for name := range unconditionally(engine.p) {
+			if !unconditionally(bound)[name] || !calledOn(Native(), name) {
+				continue
+			}
+			kept++
+			if !unconditionally(n.Profile)[name] {
+				t.Errorf("%s: %s is let through by both, and no more", engine.name, name)
+			}
+		}
+		if kept < 250 {
+			t.Errorf("%s: both let only %d calls through", engine.name, kept)
+		}
+		for name := range unconditionally(n.Profile) {
+			if !unconditionally(bound)[name] || !unconditionally(engine.p)[name] {
+				t.Errorf("%s: %s came in", engine.name, name)
+			}
+		}
+		for what, of := range map[string]*specs.LinuxSeccomp{"the engine's": engine.p, "the bound": bound} {
+			if answer, why := Compare(n.Profile, of); answer != Yes {
+				t.Errorf("%s: as strict as %s: %s, %v", engine.name, what, answer, why)
+			}
+		}
+		again, err := Intersect(n.Profile, bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Changed() || !bytes.Equal(text(t, again.Profile), text(t, n.Profile)) {
+			t.Errorf("%s: changed the second time: %+v", engine.name, again)
+		}
+		fmt.Fprintf(&all, "# %s\n\n%s\n", engine.name, said(&n))
+	}
+
+	const path = "testdata/intersections.txt"
+	if runtime.GOARCH != "amd64" {
+		t.Skipf("%s is of x86-64", path)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(all.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all.String() != string(want) {
+		t.Errorf("not what is in %s (-update writes it): %s", path, firstDifference(all.String(), string(want)))
+	}
+}
+
+// shipped is an engine's profile for a container without capabilities.
+func shipped(t *testing.T, name string) *specs.LinuxSeccomp {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, string(text)).Profile(nil, Native(), Kernel{6, 0})
+}
+
+// unconditionally are the calls that a profile lets through whatever their arguments are.
+func unconditionally(p *specs.LinuxSeccomp) map[string]bool {
+	names := map[string]bool{}
+	for _, s := range p.Syscalls {
+		for _, name := range s.Names {
+			if len(s.Args) == 0 && s.Action == specs.ActAllow {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
+
+// said is an intersection in lines that can be read, and compared.
+func said(n *Intersection) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "default %s\n", inWords(n.Profile.DefaultAction, n.Profile.DefaultErrnoRet))
+	for _, list := range []struct {
+		what  string
+		names []string
+	}{{"removed", n.Removed}, {"limited", n.Limited}, {"undecided", n.Undecided}, {"denied", n.Denied}} {
+		fmt.Fprintf(&b, "%s: %s\n", list.what, strings.Join(slices.Sorted(slices.Values(list.names)), " "))
+	}
+	fmt.Fprintf(&b, "architectures %v, without %v\n", n.Profile.Architectures, n.Architectures)
+	for _, s := range n.Profile.Syscalls {
+		fmt.Fprintf(&b, "\n%s", inWords(s.Action, s.ErrnoRet))
+		if len(s.Args) > 0 {
+			fmt.Fprintf(&b, " %s", allOf(s.Args))
+		}
+		fmt.Fprintf(&b, ":\n%s\n", strings.Join(s.Names, "\n"))
+	}
+	return b.String()
+}
+
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d is %q, wanted %q", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, wanted %d", len(g), len(w))
+}

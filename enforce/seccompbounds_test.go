@@ -1,0 +1,134 @@
+package enforce_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
+	"runclamp/enforce/seccomp"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// TestSeccompNamedProfiles: what the policy names is what is left; what can't be read refuses.
+func TestSeccompNamedProfiles(t *testing.T) {
+	profiles := enforce.Seccomp{Kernel: seccomp.Kernel{Version: 6, Patchlevel: 1}, Profiles: map[string]enforce.SeccompProfile{
+		"web":     {Path: "/etc/runclamp/profiles/web.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","mount"],"action":"SCMP_ACT_ALLOW"},{"names":["write"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"6.2"}}]}`)},
+		"bad":     {Path: "/etc/runclamp/profiles/bad.json", Text: []byte("{\n\"defaultaction\": 1}")},
+		"success": {Path: "/etc/runclamp/profiles/success.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":0}`)},
+		"missing": {Path: "/etc/runclamp/profiles/missing.json", Problem: "no such file or directory"},
+	}}
+	for _, tt := range []struct {
+		profile policy.SeccompProfile
+		// calls are asked for and left; refused is what a refusal says.
+		calls, refused string
+	}{
+		{profile: "strict", calls: "read write"},
+		{profile: "web", calls: "read mount"},
+		{profile: "default+web", calls: "read"},
+		{profile: "bad", refused: `seccomp:profile: the policy's seccomp.profile bad: /etc/runclamp/profiles/bad.json: line 1, column 1: the profile: "defaultAction" is missing; line 2, column 1: the profile: unknown key "defaultaction"; did you mean "defaultAction"?`},
+		{profile: "success", refused: "seccomp.profile success: /etc/runclamp/profiles/success.json: /defaultErrnoRet: error number 0, which tells programs that a denied call has succeeded, wanted a number from 1 to 4095"},
+		{profile: "web+missing", refused: "seccomp.profile missing: /etc/runclamp/profiles/missing.json: no such file or directory"},
+		{profile: "other", refused: "seccomp.profile other: nobody has read it"},
+	} {
+		t.Run(string(tt.profile), func(t *testing.T) {
+			in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+			in.Facts.Seccomp = profiles
+
+			in.Policy.Controls.Seccomp.Profile = tt.profile
+			in.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Syscalls: []specs.LinuxSyscall{
+				{Names: []string{"read", "write", "mount", "ptrace"}, Action: specs.ActAllow},
+			}}
+			d := enforce.Decide(in)
+			if tt.refused != "" {
+				if said := d.Refusal("p"); d.Verdict != enforce.Refused || !strings.Contains(said, tt.refused) || !strings.Contains(said, "clampctl profile lint") {
+					t.Errorf("%s: %s", d.Verdict, said)
+				}
+				return
+			}
+			if d.Spec == nil {
+				t.Fatal(d.Refusal("p"))
+			}
+			var calls []string
+			for _, s := range d.Spec.Linux.Seccomp.Syscalls {
+				calls = append(calls, s.Names...)
+			}
+			if got := strings.Join(calls, " "); got != tt.calls {
+				t.Errorf("left are %s, want %s", got, tt.calls)
+			}
+		})
+	}
+}
+
+// TestSeccompNone: where the engine sends no profile, the finding says which one comes, and it does.
+func TestSeccompNone(t *testing.T) {
+	for profile, want := range map[policy.SeccompProfile]string{
+		"any": "Docker's default profile", "default": "Docker's default profile",
+		"strict": "the policy's profile strict", "default+strict": "the policy's profile default+strict",
+	} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Profile = profile
+		in.Spec.Linux.Seccomp = nil
+		d := enforce.Decide(in)
+		found := slices.DeleteFunc(d.Findings, func(f enforce.Finding) bool { return f.Control != "seccomp" })
+		if len(found) != 1 || found[0].Detail != "unconfined" || found[0].Wanted != want {
+			t.Errorf("%s: %v, want unconfined and %q", profile, found, want)
+		}
+		if d.Spec == nil || d.Spec.Linux.Seccomp == nil {
+			t.Errorf("%s: nothing is installed", profile)
+		}
+	}
+}
+
+// TestSeccompAnyArchitectures: any profile is left as it is but for foreign architectures, unless they are kept. One that lets through by
+// default loses them too.
+func TestSeccompAnyArchitectures(t *testing.T) {
+	foreign := append([]specs.Arch{specs.ArchMIPS}, seccomp.Family()...)
+	for _, action := range []specs.LinuxSeccompAction{specs.ActErrno, specs.ActAllow} {
+		for _, tt := range []struct {
+			name        string
+			kept        policy.Architectures
+			asked, want []specs.Arch
+		}{
+			{"pruned", policy.NativeArchitecture, append([]specs.Arch{seccomp.Native()}, foreign...), []specs.Arch{seccomp.Native()}},
+			{"native unnamed", policy.NativeArchitecture, foreign, nil},
+			{"none named", policy.NativeArchitecture, nil, nil},
+			{"kept", policy.KeepArchitectures, foreign, foreign},
+		} {
+			t.Run(string(action)+"/"+tt.name, func(t *testing.T) {
+				in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+				in.Policy.Controls.Seccomp.Profile, in.Policy.Controls.Seccomp.Architectures = policy.AnyProfile, tt.kept
+				calls := []specs.LinuxSyscall{{Names: []string{"mount"}, Action: specs.ActKill}}
+				in.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: action, Architectures: slices.Clone(tt.asked), Syscalls: calls}
+				d := enforce.Decide(in)
+				if d.Spec == nil {
+					t.Fatal(d.Refusal("p"))
+				}
+				got := d.Spec.Linux.Seccomp
+				if !slices.Equal(got.Architectures, tt.want) || got.DefaultAction != action || !reflect.DeepEqual(got.Syscalls, calls) {
+					t.Errorf("got %v, want the architectures %v and nothing else changed", got, tt.want)
+				}
+				if found := len(d.Findings) > 0; found != !slices.Equal(tt.asked, tt.want) {
+					t.Errorf("findings: %v", d.Findings)
+				}
+			})
+		}
+	}
+}
+
+// TestSeccompPolicyProfileUnfit: a profile of the policy's that is unfit refuses also where the engine sends none to compare it with.
+func TestSeccompPolicyProfileUnfit(t *testing.T) {
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+	in.Policy.Controls.Seccomp.Profile = "spec"
+	in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{
+		"spec": {Path: "/p.json", Text: []byte(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["setuid"],"action":"SCMP_ACT_ERRNO","errnoRet":0}]}`)},
+	}}
+	in.Spec.Linux.Seccomp = nil
+	d := enforce.Decide(in)
+	if want := "/p.json: /syscalls/0/errnoRet: error number 0"; d.Verdict != enforce.Refused || !strings.Contains(d.Refusal("p"), want) {
+		t.Errorf("%s: %s, wanted %q", d.Verdict, d.Refusal("p"), want)
+	}
+}

@@ -1,0 +1,4 @@
+// A delegate that does nothing.
+package main
+
+func main() {}
