@@ -44,7 +44,7 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 	}
 	out := *p
 	mux := slices.Contains(covered(p), specs.ArchX86) && slices.Contains(covered(bound), specs.ArchX86)
-	x := intersection{p: rulesOf(p, mux), bound: rulesOf(bound, mux)}
+	x := intersection{profiles: [2]*specs.LinuxSeccomp{p, bound}, p: rulesOf(p, mux), bound: rulesOf(bound, mux)}
 	x.bound.withhold(&x.p)
 	x.fallback = x.p.fallback
 	if lets(x.p.fallback) && denies(x.bound.fallback) {
@@ -63,16 +63,12 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		named = x.p.union(&x.bound)
 	}
 	calls := make([]call, 0, len(named))
-	for i, c := range named {
+	for _, c := range named {
 		if !slices.ContainsFunc(x.archs, func(a specs.Arch) bool { return called(a, &c) }) {
 			continue // a rule for no call of these architectures
 		}
 		if c.rules = x.call(&c); len(c.rules) > 0 {
 			calls = append(calls, c)
-		}
-		if i < len(x.p.calls) && c.hidden && !slices.Contains(slices.Concat(x.Removed, x.Limited, x.Undecided, x.Denied), c.name) {
-			// Which of the rules counts is how libseccomp is made, and no promise of its. The others are left out.
-			x.Undecided = append(x.Undecided, c.name)
 		}
 	}
 	calls, ok := x.shutMultiplexers(calls, &out)
@@ -94,7 +90,8 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 
 type intersection struct {
 	Intersection
-	p, bound ruleset
+	profiles [2]*specs.LinuxSeccomp
+	p, bound ruleset // what they mean
 	fallback rule
 	archs    []specs.Arch
 }
@@ -129,10 +126,31 @@ func called(a specs.Arch, c *call) bool {
 // call decides what rules a system call has in the end.
 func (x *intersection) call(c *call) []rule {
 	p, bound := x.p.rules(c), x.bound.rules(c)
+	if doubt := x.p.doubt(c); doubt || x.bound.doubt(c) && !all(meaning{x.p.fallback, p}, denies) {
+		x.Undecided = append(x.Undecided, c.name)
+		return x.meant([]rule{x.strictest(c.name)})
+	}
 	if denies(x.fallback) {
 		return x.meant(x.underDenial(c, p, bound))
 	}
 	return x.meant(x.underPermission(c, p, bound))
+}
+
+// strictest is the strictest denial that the default or a rule of either profile has for a call. Of equal ones it is p's first rule.
+func (x *intersection) strictest(name string) rule {
+	denial, ruled := rule{action: specs.ActErrno}, false
+	if denies(x.fallback) {
+		denial = x.fallback
+	}
+	for _, profile := range x.profiles {
+		for _, e := range profile.Syscalls {
+			s := strictness(e.Action) - strictness(denial.action)
+			if (s > 0 || s == 0 && !ruled) && !executes(e.Action) && slices.Contains(e.Names, name) {
+				denial, ruled = rule{action: e.Action, errno: e.ErrnoRet}, true
+			}
+		}
+	}
+	return denial
 }
 
 // meant are the rules that runc doesn't drop because they are the default.
@@ -171,10 +189,10 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 			x.Denied = append(x.Denied, c.name)
 			return theirs
 		}
-		if slices.ContainsFunc(denials, func(r rule) bool { return sameAction(r, x.fallback) }) {
-			return x.givenUp(denials)
+		if !slices.ContainsFunc(denials, func(r rule) bool { return sameAction(r, x.fallback) }) && certain(p) {
+			return denials
 		}
-		return denials
+		return x.givenUp(c.name, p, denials)
 	}
 	if x.Default && len(p) == 0 {
 		return theirs // all that is said of it
@@ -219,7 +237,7 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 	switch {
 	case !found || !slices.ContainsFunc(rules, lets):
 		x.Undecided = append(x.Undecided, c.name)
-		return x.givenUp(denials)
+		return x.givenUp(c.name, p, denials)
 	case !complete:
 		x.Undecided = append(x.Undecided, c.name)
 	case !slices.EqualFunc(rules, p, sameRule):
@@ -229,19 +247,16 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 }
 
 // givenUp: what is left of p's rules for a call that is let through no more. Under another default than p's, conditional denials would be
-// taken apart where one is the same as the default, so there is one for all.
-func (x *intersection) givenUp(denials []rule) []rule {
-	if !x.Default || isAll(denials, denies) {
+// taken apart where one is the same as the default, so there is one for all; and so where p's filter may deny more than p says.
+func (x *intersection) givenUp(name string, p, denials []rule) []rule {
+	if len(denials) == 0 || isAll(denials, denies) || !x.Default && certain(p) {
 		return denials
 	}
-	strictest := x.fallback
-	for _, d := range denials {
-		if strictness(d.action) > strictness(strictest.action) {
-			strictest = rule{action: d.action, errno: d.errno}
-		}
-	}
-	return []rule{strictest}
+	return []rule{x.strictest(name)}
 }
+
+// certain: what the rules deny is known.
+func certain(rules []rule) bool { return exact(rules) || !slices.ContainsFunc(rules, lets) }
 
 // underPermission: both profiles let through by default, and what has no rule in the end is let through.
 func (x *intersection) underPermission(c *call, p, bound []rule) []rule {

@@ -80,8 +80,9 @@ type call struct {
 	known bool // row is its place in the tables
 	row   syscalls.Row
 	rules []rule
-	// hidden: the profile has rules that let through, too, and that count for nothing beside a denial without conditions.
-	hidden bool
+	// doubtful: the profile has a rule without conditions and another with another outcome. Which of them counts is how libseccomp is
+	// made, and no promise of its.
+	doubtful bool
 }
 
 func named(name string) call { return namedNear(name, 0) }
@@ -132,7 +133,7 @@ func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
 		for _, name := range e.Names {
 			c := s.add(namedNear(name, last))
 			last = c.row
-			c.hidden = c.hidden || hides(c.rules, all) || hides(all, c.rules)
+			c.doubtful = c.doubtful || contradict(c.rules, all) || contradict(all, c.rules)
 			c.rules = joined(c.rules, all)
 			if mux {
 				s.multiplex(name, all)
@@ -200,6 +201,12 @@ func (s *ruleset) withhold(p *ruleset) {
 	}
 }
 
+// doubt: what becomes of a call is not certain.
+func (s *ruleset) doubt(c *call) bool {
+	place := s.place(c)
+	return place > 0 && s.calls[place-1].doubtful
+}
+
 func (s *ruleset) multiplex(name string, rules []rule) {
 	if s.multiplexed == nil {
 		s.multiplexed = map[string][]rule{}
@@ -224,9 +231,10 @@ func (s *ruleset) multiplex(name string, rules []rule) {
 	}
 }
 
-// hides: one of the rules is a denial without conditions, and one of the others lets through.
-func hides(rules, others []rule) bool {
-	return slices.ContainsFunc(rules, func(r rule) bool { return unconditional(r) && denies(r) }) && slices.ContainsFunc(others, lets)
+// contradict: one of the rules has no conditions, and one of the others has another outcome.
+func contradict(rules, others []rule) bool {
+	i := slices.IndexFunc(rules, unconditional)
+	return i >= 0 && slices.ContainsFunc(others, func(r rule) bool { return strictness(r.action) != strictness(rules[i].action) })
 }
 
 // joined adds rules to those that a call has.
