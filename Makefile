@@ -58,7 +58,7 @@ e2e: ## end-to-end tests with real engines; root
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
 GUEST      := $(CURDIR)/bin/guest
-GUEST_JOBS := proof.test@/usr/sbin/runc-current proof.test@/usr/sbin/runc guest.test
+GUEST_JOBS := guest.test proof.test@/usr/sbin/runc proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN        ?= .
 
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
@@ -66,6 +66,7 @@ e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2
 	rm -rf $(GUEST)/programs
 	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
+	objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
 	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null

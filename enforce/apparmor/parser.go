@@ -43,7 +43,7 @@ func (h Host) compiled(dir *os.File, p Profile, deadline time.Time) ([]byte, err
 	}
 	program := fmt.Sprintf("%s %d %d %d.%d", parser, st.Ino, st.Size, st.Mtim.Sec, st.Mtim.Nsec)
 	key := "compiled-" + digest(p.Text, program, features)
-	keep := !strings.Contains(p.Text, "include")
+	keep := !includes(p.Text)
 	if keep {
 		if kept, err := readFile(dir, key); err == nil {
 			return kept, nil
@@ -66,6 +66,17 @@ func (h Host) compiled(dir *os.File, p Profile, deadline time.Time) ([]byte, err
 		}
 	}
 	return compiled, nil
+}
+
+// includes: it takes in other files, by "include" or "#include" (apparmor.d(5)). In a comment the word says nothing.
+func includes(text string) bool {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if comment := strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "#include"); !comment && strings.Contains(line, "include") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkNames: the text has the profile of that name, and none besides it and its children.

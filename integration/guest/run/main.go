@@ -25,9 +25,11 @@ import (
 )
 
 const (
-	// silence is how long a guest may say nothing before it is taken for one that hangs. The slowest single test takes some
-	// seconds; a machine that is loaded makes ten times that of it.
-	silence = 2 * time.Minute
+	// bootTime is how long a guest may take to say its first word. It takes five seconds where nothing else runs.
+	bootTime = time.Minute
+	// silence is how long a guest may say nothing afterwards before it is taken for one that hangs: longer than the tests wait
+	// for a verb (fixture.Patience), so that a test can say itself what hangs.
+	silence = 3 * time.Minute
 	// attempts is how often a guest is started that gives no result: now and then an emulated one hangs while it boots.
 	attempts = 2
 )
@@ -172,7 +174,7 @@ func boot(ctx context.Context, kernel, initrd string, line func(string)) error {
 	if err := qemu.Start(); err != nil {
 		return err
 	}
-	hung := time.AfterFunc(silence, func() { cancel(fmt.Errorf("it said nothing for %v", silence)) })
+	hung := time.AfterFunc(bootTime, func() { cancel(errors.New("it said nothing for too long")) })
 	defer hung.Stop()
 	lines := bufio.NewScanner(console)
 	lines.Buffer(nil, 1<<20)
@@ -181,7 +183,10 @@ func boot(ctx context.Context, kernel, initrd string, line func(string)) error {
 		line(strings.ReplaceAll(lines.Text(), "\r", ""))
 	}
 	if err := errors.Join(lines.Err(), qemu.Wait()); err != nil {
-		return errors.Join(context.Cause(ctx), err)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return fmt.Errorf("qemu: %w", err)
 	}
 	return nil
 }

@@ -16,8 +16,15 @@ import (
 	"syscall"
 )
 
+// crunMark is what runclamp knows crun by (shim/dialect.go), once objcopy has given this program's build information another name;
+// before that, it passes for runc.
+const crunMark = "https://github.com/containers/crun/issues"
+
 func main() {
-	here := filepath.Dir(os.Args[0])
+	// Its first argument is no path where it passes for crun.
+	self, err := os.Executable()
+	fail(err)
+	here := filepath.Dir(self)
 	if meanwhile := filepath.Join(here, "meanwhile"); slices.Contains(os.Args, "create") && exists(meanwhile) {
 		if out, err := exec.Command("/bin/sh", "-e", meanwhile).CombinedOutput(); err != nil {
 			fail(fmt.Errorf("meanwhile: %w: %s", err, out))
@@ -58,7 +65,7 @@ func exists(path string) bool {
 
 func fail(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "loosener:", err)
+		fmt.Fprintf(os.Stderr, "loosener: %v (of runc, or of %s)\n", err, crunMark)
 		os.Exit(1)
 	}
 }
