@@ -343,7 +343,7 @@ func TestNoDialect(t *testing.T) {
 		program []byte
 		want    string
 	}{
-		"another Go program": {own, `it is built from ["runclamp/shim.test"`},
+		"another Go program": {own, `it is built from "runclamp/shim.test"`},
 		"another program":    {sh, "it is neither runc nor crun: link to one of them"},
 		"no program":         {[]byte("x"), "it is no ELF program"},
 		"empty":              {nil, "it is no ELF program"},

@@ -37,11 +37,12 @@ func (d Dialect) known() string { return "runclamp knows the command line of " +
 func (d Dialect) pass(verb string) bool { return slices.Contains(d.passed, verb) }
 
 const (
-	// runcPackage is what Go writes into every runc as the package or module that it was built from.
+	// runcPackage is what Go writes into every runc as the package that it was built from. The module says less: runc's has programs
+	// besides, such as recvtty and sd-helper.
 	runcPackage = "github.com/opencontainers/runc"
 	// crunMark stands in every crun: argp prints it at the end of --help (src/crun.c, argp_program_bug_address). It is in the
-	// program itself, also where the rest is in libcrun.so.
-	crunMark = "https://github.com/containers/crun/issues"
+	// program itself, also where the rest is in libcrun.so. It ends there (C): others may refer to one of the issues.
+	crunMark = "https://github.com/containers/crun/issues\x00"
 )
 
 const (
@@ -67,7 +68,7 @@ func dialectOf(program io.ReaderAt) (Dialect, error) {
 		switch {
 		case err != nil:
 			return Dialect{}, fmt.Errorf("it can't be told whether it is runc: %w", err)
-		case !slices.Contains(of, runcPackage):
+		case of != runcPackage:
 			return Dialect{}, fmt.Errorf("it is built from %q, and neither runc (%s) nor crun: %s", of, runcPackage, linkOne)
 		}
 		return Runc(), nil
@@ -165,16 +166,16 @@ func (s section) read(program io.ReaderAt, from, most uint64) ([]byte, error) {
 	return data, nil
 }
 
-// builtFrom are the package and the module that Go built a program from (debug/buildinfo has the format; it reads all of the
-// program's sections, and costs ten times as much).
-func builtFrom(program io.ReaderAt, all sections, info section) ([]string, error) {
+// builtFrom is the package that Go built a program from (debug/buildinfo has the format; it reads all of the program's sections, and
+// costs ten times as much). It is empty if the program does not say.
+func builtFrom(program io.ReaderAt, all sections, info section) (string, error) {
 	data, err := info.read(program, 0, maxBuildInfo)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	const head = 32
 	if len(data) < head || !bytes.HasPrefix(data, []byte("\xff Go buildinf:")) {
-		return nil, errors.New("its build information is damaged")
+		return "", errors.New("its build information is damaged")
 	}
 	var text []byte
 	if data[15]&2 != 0 {
@@ -183,27 +184,25 @@ func builtFrom(program io.ReaderAt, all sections, info section) ([]string, error
 		for range 2 {
 			n, w := binary.Uvarint(text)
 			if w <= 0 || n > uint64(len(text)-w) {
-				return nil, errors.New("its build information is damaged")
+				return "", errors.New("its build information is damaged")
 			}
 			data, text = text[w:w+int(n)], text[w+int(n):]
 		}
 		text = data
 	} else if text, err = all.goString(program, all.order.Uint64(data[24:])); err != nil {
-		return nil, err
+		return "", err
 	}
 	// 16 bytes mark the beginning, and 16 the end.
 	const mark = 16
 	if len(text) < 2*mark {
-		return nil, errors.New("it has no build information")
+		return "", errors.New("it has no build information")
 	}
-	var of []string
 	for line := range strings.Lines(string(text[mark : len(text)-mark])) {
-		words := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(words) > 1 && (words[0] == "path" || words[0] == "mod") {
-			of = append(of, words[1])
+		if path, ok := strings.CutPrefix(line, "path\t"); ok {
+			return strings.TrimSuffix(path, "\n"), nil
 		}
 	}
-	return of, nil
+	return "", nil
 }
 
 // goString reads a string that a program has the address of: two words, where it is and how long.

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// mark is what crun has in it. One test takes this program for crun.
-const mark = "https://github.com/containers/crun/issues"
+// mark is what crun has in it, and how it ends in C. One test takes this program for crun.
+const mark = "https://github.com/containers/crun/issues\x00"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "--bugs" {
