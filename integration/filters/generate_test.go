@@ -1,0 +1,91 @@
+package filters
+
+import (
+	"math"
+	"math/rand/v2"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func pick[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
+
+// operatorSets: which operators a system call's rules have together. Some of these sets libseccomp builds as they are written.
+var operatorSets = [][]specs.LinuxSeccompOperator{
+	{specs.OpEqualTo}, {specs.OpEqualTo}, {specs.OpNotEqual}, {specs.OpMaskedEqual}, {specs.OpEqualTo, specs.OpMaskedEqual},
+	{specs.OpEqualTo, specs.OpNotEqual}, {specs.OpLessThan}, {specs.OpLessEqual}, {specs.OpGreaterThan}, {specs.OpGreaterEqual},
+	{specs.OpEqualTo, specs.OpLessThan}, {specs.OpEqualTo, specs.OpGreaterThan}, {specs.OpEqualTo, specs.OpLessThan, specs.OpGreaterThan},
+	{specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual},
+}
+
+// entries are rules for one system call.
+func entries(r *rand.Rand, name string) []specs.LinuxSyscall {
+	ops := pick(r, operatorSets...)
+	values := pick(r, []uint64{0, 1, 2, 3, 5, 7, 8, 16, 40, 0x7e020000, math.MaxUint32 - 1},
+		[]uint64{0, 1, 2, 3, 8, 0x7e020000, math.MaxUint32, 1 << 32, 1<<32 + 1, 3<<32 + 5, 1 << 63, math.MaxUint64})
+	first, span := r.IntN(5), pick(r, 1, 1, 2, 3)
+	span = min(span, 6-first)
+	action := pick(r, specs.ActAllow, specs.ActAllow, specs.ActAllow, specs.ActLog, specs.ActErrno, specs.ActKillProcess)
+	mixed := r.IntN(4) == 0
+	var all []specs.LinuxSyscall
+	for range pick(r, 1, 1, 2, 2, 3, 5) {
+		if mixed {
+			action = pick(r, specs.ActAllow, specs.ActErrno, specs.ActLog, specs.ActTrap, specs.ActKillThread, specs.ActKillProcess)
+		}
+		s := specs.LinuxSyscall{Names: []string{name}, Action: action}
+		if action == specs.ActErrno {
+			errno := pick(r, uint(1), 13, 38)
+			s.ErrnoRet = &errno
+		}
+		n := pick(r, 1, 1, 1, span)
+		if r.IntN(10) == 0 {
+			n = 0
+		}
+		for _, i := range r.Perm(span)[:n] {
+			c := specs.LinuxSeccompArg{Index: uint(first + i), Op: pick(r, ops...), Value: pick(r, values...)}
+			if c.Op == specs.OpMaskedEqual {
+				c.ValueTwo = pick(r, values...)
+				if r.IntN(8) > 0 {
+					c.ValueTwo &= c.Value
+				}
+			}
+			s.Args = append(s.Args, c)
+		}
+		if len(s.Args) > 0 && r.IntN(20) == 0 {
+			again := s.Args[0]
+			again.Value = pick(r, values...)
+			s.Args = append(s.Args, again)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// generate is a profile for a few system calls, which a second one is likely to be about as well. Some are on one architecture only, and
+// some are multiplexed on 32-bit x86.
+func generate(r *rand.Rand) *specs.LinuxSeccomp {
+	p := &specs.LinuxSeccomp{DefaultAction: pick(r, specs.ActErrno, specs.ActErrno, specs.ActErrno, specs.ActErrno, specs.ActKillProcess, specs.ActKill, specs.ActTrap, specs.ActAllow)}
+	if p.DefaultAction == specs.ActErrno && r.IntN(2) == 0 {
+		errno := pick(r, uint(1), 38)
+		p.DefaultErrnoRet = &errno
+	}
+	p.Architectures = pick(r, nil, []specs.Arch{specs.ArchX86_64}, []specs.Arch{specs.ArchX86_64, specs.ArchX86}, []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32},
+		[]specs.Arch{specs.ArchX86}, []specs.Arch{specs.ArchX32})
+	names := []string{"prctl", "personality", "clone", "socket", "bind", "shmget", "socketcall", "ipc", "chown32", "read", "unshare", "a_call_to_come"}
+	r.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
+	for _, name := range names[:1+r.IntN(4)] {
+		p.Syscalls = append(p.Syscalls, entries(r, name)...)
+	}
+	// Without an unconditional rule for a native call, libseccomp 2.5.4 makes a filter for x32 that does not look at the number, if there is
+	// one for a call that only 32-bit x86 has: every call gets the default action.
+	errno := uint(13)
+	p.Syscalls = append(p.Syscalls, specs.LinuxSyscall{Names: []string{"sync"}, Action: specs.ActAllow},
+		specs.LinuxSyscall{Names: []string{"mount"}, Action: specs.ActErrno, ErrnoRet: &errno})
+	if r.IntN(3) == 0 {
+		// Enough for the tree that runc has built of many rules.
+		p.Syscalls = append(p.Syscalls, specs.LinuxSyscall{Action: specs.ActAllow, Names: []string{
+			"write", "open", "close", "stat", "fstat", "lstat", "poll", "lseek", "mmap", "mprotect", "munmap", "brk", "rt_sigaction", "rt_sigprocmask", "pread64",
+			"pwrite64", "readv", "writev", "access", "pipe", "select", "sched_yield", "mremap", "msync", "mincore", "madvise", "dup", "dup2", "pause", "nanosleep",
+			"getitimer", "alarm", "setitimer", "getpid", "sendfile", "execve", "exit", "wait4", "kill", "uname"}})
+	}
+	return p
+}
