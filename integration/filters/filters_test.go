@@ -15,7 +15,6 @@ import (
 	"runclamp/enforce/seccomp"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // held is a profile with what libseccomp makes of it.
@@ -115,16 +114,8 @@ func (l *library) pair(r *rand.Rand, p, bound held) (answer seccomp.Answer) {
 	}
 	if p.err == nil {
 		weakened := func(one, other uint32) bool {
-			switch {
 			// A filter kills the thread that calls on an architecture that it does not have, whatever its default action.
-			case one == foreign && len(both.Architectures) > 0:
-				return false
-			// Multiplexers that would get round conditions are denied as if the kernel did not have them. What libseccomp makes of the
-			// conditions of what they multiplex looks at arguments that those do not have there.
-			case one == unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS) && len(both.Denied) > 0:
-				return false
-			}
-			return strictness(one) < strictness(other)
+			return strictness(one) < strictness(other) && !(one == foreign && len(both.Architectures) > 0)
 		}
 		if at := l.weaker(out.program, p.program, targets, weakened); at != "" {
 			fail("the intersection is weaker than p at %s", at)
