@@ -3,6 +3,7 @@
 CONFDIR ?= /etc/runclamp
 RUNDIR  ?= /run/runclamp
 PREFIX  ?= /usr/local
+UNITDIR ?= /etc/systemd/system
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 
 # The delegate of the tests, the demo and the benchmark; and the linter.
@@ -95,13 +96,15 @@ bench: lab ## bare runc against runclamp; BENCH="-only start -n 80" for less, or
 soak: lab ## 2,000 containers, and what is left of them; root
 	@trap 'rm -rf $(LAB)' EXIT; go run ./integration/soak -runclamp $(LAB)/runclamp -probe $(LAB)/probe
 
-install: build ## into $(PREFIX), with the configuration folder
+install: build ## into $(PREFIX), with the configuration folder and the systemd unit
 	install -d -m 0755 $(DESTDIR)$(CONFDIR) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 bin/runclamp $(DESTDIR)$(PREFIX)/sbin/runclamp
 	install -m 0755 bin/clampctl $(DESTDIR)$(PREFIX)/bin/clampctl
+	install -d -m 0755 $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' configs/systemd/runclamp-apparmor.service >$(DESTDIR)$(UNITDIR)/runclamp-apparmor.service
 
 uninstall: ## remove the two programs; containers that were made with runclamp can't be started any more
-	rm -f $(DESTDIR)$(PREFIX)/sbin/runclamp $(DESTDIR)$(PREFIX)/bin/clampctl
+	rm -f $(DESTDIR)$(PREFIX)/sbin/runclamp $(DESTDIR)$(PREFIX)/bin/clampctl $(DESTDIR)$(UNITDIR)/runclamp-apparmor.service
 
 clean: ## remove what was built
 	rm -rf bin

@@ -22,6 +22,7 @@ import (
 	"runclamp/integration/demo/fixture"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // lax leaves everything to AppArmor, so that what is denied is denied by it.
@@ -45,6 +46,7 @@ func almighty(s *specs.Spec) {
 	all := []string{"CAP_SYS_ADMIN", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_KILL", "CAP_SYS_CHROOT"}
 	s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
 	s.Process.ApparmorProfile = ""
+	s.Linux.Sysctl = nil
 	s.Linux.Seccomp, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil, nil
 	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace || n.Type == specs.NetworkNamespace
@@ -179,15 +181,17 @@ func TestAppArmorDenies(t *testing.T) {
 // waiting is a container that has said so, and ends when it is told to.
 func (m *machine) waiting(t *testing.T, change func(*specs.Spec)) (c *container, end func()) {
 	t.Helper()
-	c = m.container(t, "trap 'echo told; exit 0' TERM; touch /up; while :; do sleep 1; done", change)
-	if err := c.create(t); err != nil {
+	c = m.container(t, "trap 'echo told; exit 0' TERM; echo >/up; while :; do sleep 1; done", change)
+	up := filepath.Join(c.bundle, "rootfs/up")
+	if err := errors.Join(unix.Mkfifo(up, 0o600), c.create(t)); err != nil {
 		t.Fatal(err)
 	}
 	end = c.end(t)
 	if _, err := c.call(t, "start"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.exec(t, "/bin/sh", "-c", "until [ -e /up ]; do :; done"); err != nil {
+	// It is opened as soon as both sides have.
+	if _, err := os.ReadFile(up); err != nil {
 		t.Fatal(err)
 	}
 	return c, end
@@ -258,22 +262,43 @@ func parse(t *testing.T, text string) {
 
 // TestAppArmorParallel: many containers at once load the profile once, and all work.
 func TestAppArmorParallel(t *testing.T) {
-	m := lsm(t, newRunc, "")
-	revision := func() int {
-		text, err := os.ReadFile("/sys/kernel/security/apparmor/policy/revision")
-		if errors.Is(err, os.ErrNotExist) {
-			text, err = os.ReadFile("/sys/kernel/security/apparmor/revision")
+	m := lsm(t, oldRunc, "")
+	// The second read of a file that is open waits for the next change of the policy (security/apparmor/apparmorfs.c, ns_revision_read).
+	revision := func() (n int) {
+		f, err := os.Open("/sys/kernel/security/apparmor/revision")
+		if err != nil {
+			t.Fatal(err)
 		}
-		n, convErr := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err := errors.Join(err, convErr); err != nil {
+		text := make([]byte, 32)
+		size, err := f.Read(text)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if n, err = strconv.Atoi(strings.TrimSpace(string(text[:size]))); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	before := revision()
-	var all []*container
-	for range 16 {
-		all = append(all, m.container(t, "cat /proc/self/attr/current", func(s *specs.Spec) { s.Process.ApparmorProfile = "" }))
+	// One root filesystem for all: to make it takes longer than all that is tested here.
+	show := []string{"/bin/cat", "/proc/self/attr/current"}
+	all := []*container{m.container(t, "", func(s *specs.Spec) { s.Process.ApparmorProfile, s.Process.Args = "", show })}
+	for i := range 15 {
+		spec, err := fixture.Config(show...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.Process.ApparmorProfile, spec.Root.Path = "", filepath.Join(all[0].bundle, "rootfs")
+		c := &container{m: m, id: fmt.Sprintf("%s-%d", all[0].id, i), bundle: filepath.Join(m.dir, fmt.Sprintf("parallel%d", i), "bundle")}
+		if err := errors.Join(os.Mkdir(filepath.Dir(c.bundle), 0o755), fixture.WriteConfig(c.bundle, spec), os.Chmod(c.bundle, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := m.runclamp.Remove(c.id); err != nil {
+				t.Error(err)
+			}
+		})
+		all = append(all, c)
 	}
 	failed := make([]error, len(all))
 	var wg sync.WaitGroup
