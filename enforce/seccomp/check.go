@@ -65,6 +65,9 @@ func Check(p *specs.LinuxSeccomp, listeners []string) *Problem {
 				return &Problem{"condition", field() + "/index", fmt.Sprintf("a condition on argument %d", a.Index), "an index from 0 to 5"}
 			case !knownOperator(a.Op):
 				return &Problem{"condition", field() + "/op", fmt.Sprintf("operator %q, which is none of seccomp's", a.Op), "SCMP_CMP_EQ, NE, LT, LE, GT, GE or MASKED_EQ"}
+			case a.Op == specs.OpMaskedEqual && leavesNothing(p, a.Value):
+				// libseccomp makes a rule without conditions of it, and the first of those counts: a denial of all that is left does not.
+				return &Problem{"condition", field() + "/value", fmt.Sprintf("a mask %#x, which leaves nothing of the argument to compare", a.Value), "the mask in value, and what is to be left in valueTwo"}
 			}
 		}
 		if count += len(s.Names) * max(1, len(s.Args)); count > maxRulesInAll {
@@ -90,6 +93,11 @@ func checkAction(a specs.LinuxSeccompAction, errno *uint, notify bool, field, er
 		return &Problem{"errno", errnoField, "error number 0, which tells programs that a denied call has succeeded", fmt.Sprintf("a number from 1 to %d", maxErrno)}
 	}
 	return nil
+}
+
+// leavesNothing: no bit of a mask is looked at on one of the profile's architectures.
+func leavesNothing(p *specs.LinuxSeccomp, mask uint64) bool {
+	return mask == 0 || uint32(mask) == 0 && slices.ContainsFunc(covered(p), narrowWords)
 }
 
 // isName: libseccomp reads a name to its first NUL, so that "mount\x00x" would be mount to it.

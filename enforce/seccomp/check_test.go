@@ -74,6 +74,8 @@ func TestCheck(t *testing.T) {
 		{name: "the last argument", p: profile(allow("read", on(5, eq(1))))},
 		{name: "a seventh argument", p: profile(allow("read", eq(0), on(6, eq(1)))), want: Problem{Detail: "condition", Field: "/syscalls/0/args/1/index"}},
 		{name: "no operator", p: profile(allow("read", arg("", 1))), want: Problem{Detail: "condition", Field: "/syscalls/0/args/0/op"}},
+		{name: "a mask of nothing", p: profile(allow("read", arg(specs.OpMaskedEqual, 0))), want: Problem{Detail: "condition", Field: "/syscalls/0/args/0/value"}},
+		{name: "a mask of high bits", p: profile(allow("read", arg(specs.OpMaskedEqual, 1<<32)))},
 		{name: "an unknown operator", p: profile(allow("read", arg("SCMP_CMP_MASKED", 1))), want: Problem{Detail: "condition", Field: "/syscalls/0/args/0/op"}},
 
 		{name: "harmless flags", p: flags(specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagWaitKillableRecv, "SECCOMP_FILTER_FLAG_TSYNC")},
