@@ -355,6 +355,7 @@ func TestParseState(t *testing.T) {
 		{`{"config":{"labels":["bundle=/b"]}}{}`, "something follows"},
 		{`{"config":{"labels":["bundle=/b"]},"x":{"a":[1`, "ends within a value"},
 		{`{"config":{"labels":["bundle=/b"]},"x":"\"`, "ends within a string"},
+		{`{"config":{"labels":["bundle=/b"]},"x":"\`, "line 1, column 42: it ends within a string"},
 		{`{"config":{"labels":["bundle=/b"]},"x":}`, "not a value"},
 		{`{"config":{"labels":["bundle=/b","bundle=/c"]}}`, "more than one label"},
 		{`{"config":{"labels":["bundle=b"]}}`, "not an absolute path"},

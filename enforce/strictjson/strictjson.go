@@ -580,6 +580,8 @@ func (p *parser) skipString() error {
 			p.at++
 		}
 	}
+	// A backslash at the very end leads beyond it.
+	p.at = len(p.data)
 	return p.fail("it ends within a string")
 }
 
