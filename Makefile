@@ -110,7 +110,7 @@ clean: ## remove what was built
 	rm -rf bin
 
 setup: ## as root, install what building runc with seccomp needs, and crun
-	integration/setup.sh gcc libseccomp-dev pkg-config crun
+	integration/setup.sh apparmor gcc libseccomp-dev pkg-config crun
 
 # runc is built with its own module versions, and with seccomp, which needs C.
 $(TOOLS)/runc: setup

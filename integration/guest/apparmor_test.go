@@ -250,6 +250,24 @@ func TestAppArmorComplain(t *testing.T) {
 	}
 }
 
+// TestAppArmorAudit: what would be loaded is said, and under mode audit nothing is.
+func TestAppArmorAudit(t *testing.T) {
+	m := lsm(t, newRunc, "")
+	unconfined := func(s *specs.Spec) { s.Process.ApparmorProfile = "" }
+	c := m.container(t, "cat /proc/self/attr/current", unconfined)
+	out, err := exec.Command("/programs/clampctl", "explain", c.bundle).Output()
+	if want := "+ AppArmor profile " + defaultName(t) + ", unless it is loaded as it is\n"; !strings.Contains(string(out), want) {
+		t.Errorf("explain does not say %q: %v: %s", want, err, out)
+	}
+	m.policy(t, "mode: audit\n"+fmt.Sprintf(lax, ""))
+	if said, err := c.run(t); err != nil || said != "unconfined\n" {
+		t.Errorf("confined by %q: %v", said, err)
+	}
+	if all := loaded(t); len(all) > 0 {
+		t.Errorf("loaded: %v", all)
+	}
+}
+
 // parse loads a profile by the parser itself, as somebody else would.
 func parse(t *testing.T, text string) {
 	t.Helper()
