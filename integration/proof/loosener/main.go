@@ -17,8 +17,8 @@ import (
 )
 
 // crunMark is what runclamp knows crun by (shim/dialect.go), once objcopy has given this program's build information another name;
-// before that, it passes for runc.
-const crunMark = "https://github.com/containers/crun/issues"
+// before that, it passes for runc. The linker keeps what is used.
+const crunMark = "https://github.com/containers/crun/issues\x00"
 
 func main() {
 	// Its first argument is no path where it passes for crun.
@@ -65,7 +65,7 @@ func exists(path string) bool {
 
 func fail(err error) {
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "loosener: %v (of runc, or of %s)\n", err, crunMark)
+		fmt.Fprintf(os.Stderr, "loosener: %v (of runc, or of %q)\n", err, crunMark)
 		os.Exit(1)
 	}
 }
