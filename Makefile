@@ -12,7 +12,7 @@ STATICCHECK_VERSION := v0.8.2
 # Counted and not timed: at the end of its time go's fuzzer fails now and then with "context deadline exceeded" and nothing else
 # (internal/fuzz, CoordinateFuzzing: a context is done before its children are), on a loaded machine more often.
 FUZZ                ?= 50000x
-# The laws decide about a whole container at each execution, which takes a hundred times as long.
+# The laws decide about a whole container at each execution, and FuzzRender runs apparmor_parser, which takes a hundred times as long.
 FUZZ_LAWS           ?= 2500x
 
 # $(call build,CONFDIR,RUNDIR): the folders are fixed at link time.
@@ -47,7 +47,7 @@ unit: $(TOOLS)/runc ## unit and property tests, with the race detector
 fuzz: ## every fuzz target, FUZZ or FUZZ_LAWS executions of each
 	@for target in $$(grep -rho --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/func //' | sort -u); do \
 		package=./$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" .)); \
-		case $$target in *Laws | FuzzConfig) executions=$(FUZZ_LAWS);; *) executions=$(FUZZ);; esac; \
+		case $$target in *Laws | FuzzConfig | FuzzRender) executions=$(FUZZ_LAWS);; *) executions=$(FUZZ);; esac; \
 		echo "fuzz $$package $$target $$executions"; \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$executions -fuzzminimizetime 100x $$package || exit 1; \
 	done
@@ -112,7 +112,7 @@ clean: ## remove what was built
 	rm -rf bin
 
 setup: ## as root, install what building runc with seccomp needs, and crun
-	integration/setup.sh gcc libseccomp-dev pkg-config crun
+	integration/setup.sh apparmor gcc libseccomp-dev pkg-config crun
 
 # runc is built with its own module versions, and with seccomp, which needs C.
 $(TOOLS)/runc: setup

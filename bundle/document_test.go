@@ -355,9 +355,12 @@ func TestParseState(t *testing.T) {
 		{`{"config":{"labels":["bundle=/b"]}}{}`, "something follows"},
 		{`{"config":{"labels":["bundle=/b"]},"x":{"a":[1`, "ends within a value"},
 		{`{"config":{"labels":["bundle=/b"]},"x":"\"`, "ends within a string"},
+		{`{"config":{"labels":["bundle=/b"]},"x":"\`, "line 1, column 42: it ends within a string"},
 		{`{"config":{"labels":["bundle=/b"]},"x":}`, "not a value"},
 		{`{"config":{"labels":["bundle=/b","bundle=/c"]}}`, "more than one label"},
 		{`{"config":{"labels":["bundle=b"]}}`, "not an absolute path"},
+		{"{\"config\":{\"labels\":[\"bundle=/b\xff\"]}}", "line 1, column 23: not valid UTF-8"},
+		{"{\"config\":{\"l\xff\":1,\"labels\":[\"bundle=/b\"]}}", "not valid UTF-8"},
 		{`null`, "no label"},
 		{``, "ends where a value should be"},
 	} {

@@ -92,7 +92,7 @@ type status struct {
 	Bundle string `json:"bundle"`
 }
 
-// parseStatus reads it strictly: crun takes the first of two equal keys, and encoding/json the last.
+// parseStatus reads it strictly: which of two equal keys crun takes depends on the JSON library that it is built with.
 func parseStatus(text []byte) (bundle string, init Init, err error) {
 	doc, err := ParseDocument(text, reflect.TypeFor[status]())
 	if err != nil {

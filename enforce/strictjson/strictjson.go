@@ -123,7 +123,8 @@ func read(data []byte, into reflect.Value, most int) (root *Value, unknown []str
 	return root, p.unknown, p.wrong, nil
 }
 
-// DecodeKnown reads of a long document only the fields that a struct has, and passes over all else without judging it.
+// DecodeKnown reads of a long document only the fields that a struct has, and passes over all else without judging it, but for the keys
+// beside those fields.
 func DecodeKnown(data []byte, into reflect.Value) error {
 	p := newParser(data)
 	p.lenient = true
@@ -580,6 +581,8 @@ func (p *parser) skipString() error {
 			p.at++
 		}
 	}
+	// A backslash at the very end leads beyond it.
+	p.at = len(p.data)
 	return p.fail("it ends within a string")
 }
 
@@ -593,6 +596,11 @@ func (p *parser) text() (string, error) {
 		switch c := p.data[p.at]; {
 		case c == '"':
 			raw := p.all[start:p.at]
+			if p.lenient && !utf8.ValidString(raw) {
+				// All of another document was looked at before (read).
+				p.at = start
+				return "", p.fail("not valid UTF-8")
+			}
 			p.at++
 			if !escaped {
 				return raw, nil

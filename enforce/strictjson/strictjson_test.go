@@ -72,7 +72,7 @@ func TestParseRefuses(t *testing.T) {
 
 // TestOpenIsTotal: what is no JSON has no parts.
 func TestOpenIsTotal(t *testing.T) {
-	for _, text := range []string{"", "{", "[", `{"a"`, `{"a":`, `{"a":1`, "[1", "[1,", `{"a":}`, "{,}", "[\"", "x"} {
+	for _, text := range []string{"", "{", "[", `{"a"`, `{"a":`, `{"a":1`, "[1", "[1,", `{"a":}`, "{,}", "[\"", "x", `{"a":"\`, `["\`} {
 		v := &Value{Kind: Closed, Raw: []byte(text)}
 		v.Open()
 		if v.Kind != 'v' || v.Members != nil || v.Items != nil {

@@ -53,7 +53,7 @@ func entries(r *rand.Rand, name string) []specs.LinuxSyscall {
 		}
 		if len(s.Args) > 0 && r.IntN(20) == 0 {
 			again := s.Args[0]
-			again.Value = pick(r, values...)
+			again.Value = max(1, pick(r, values...)&math.MaxUint32)
 			s.Args = append(s.Args, again)
 		}
 		all = append(all, s)
