@@ -68,8 +68,9 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 			defer mu.Unlock()
 			fmt.Fprintf(out, "[%s] %s\n", job, line)
 		}
+		// Here, so that they begin in their order.
+		free <- struct{}{}
 		guests.Go(func() {
-			free <- struct{}{}
 			defer func() { <-free }()
 			// The thread that starts a process has to outlive it (prctl(2), PR_SET_PDEATHSIG).
 			runtime.LockOSThread()
