@@ -33,7 +33,7 @@ type Host struct {
 // ThisHost is the machine that runs this.
 func ThisHost(runDir string) Host {
 	return Host{
-		Sys: "/sys", Proc: "/proc", RunDir: runDir, Parsers: []string{"/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"}, Patience: 30 * time.Second,
+		Sys: "/sys", Proc: "/proc", RunDir: runDir, Parsers: []string{"/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"}, Patience: time.Minute,
 	}
 }
 
