@@ -47,7 +47,7 @@ unit: $(TOOLS)/runc ## unit and property tests, with the race detector
 fuzz: ## every fuzz target, FUZZ or FUZZ_LAWS executions of each
 	@for target in $$(grep -rho --include='*_test.go' 'func Fuzz[A-Za-z0-9]*' . | sed 's/func //' | sort -u); do \
 		package=./$$(dirname $$(grep -rl --include='*_test.go' "func $$target(" .)); \
-		case $$target in *Laws | FuzzConfig | FuzzRender) executions=$(FUZZ_LAWS);; *) executions=$(FUZZ);; esac; \
+		case $$target in *Laws | FuzzConfig | FuzzIntersect | FuzzRender) executions=$(FUZZ_LAWS);; *) executions=$(FUZZ);; esac; \
 		echo "fuzz $$package $$target $$executions"; \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$executions -fuzzminimizetime 100x $$package || exit 1; \
 	done
