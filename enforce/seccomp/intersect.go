@@ -34,7 +34,7 @@ func (i *Intersection) Changed() bool {
 
 // Intersect makes a profile that lets nothing through that p or the bound denies. Its default action, with its error, and its flags are p's,
 // unless p lets through by default: then the default is the bound's, and p's explicit denials stay. What p denies is denied no less
-// strictly, and with p's own error: programs depend on it (glibc uses clone(2) only if clone3(2) says ENOSYS). Architectures that the
+// strictly (but for what libseccomp makes of architectures that are not named, and of rules that contradict each other), and with p's own error: programs depend on it (glibc uses clone(2) only if clone3(2) says ENOSYS). Architectures that the
 // bound does not name are taken out. Errors are those of profiles that Check finds unfit.
 func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 	for _, s := range []*specs.LinuxSeccomp{p, bound} {
