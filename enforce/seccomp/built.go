@@ -15,7 +15,7 @@ import (
 //   - equalities only, all with one action: on the same arguments, or with values of 32 bits;
 //   - equalities only, on one argument, with whatever actions;
 //   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
-//     one GT that does not overlap them;
+//     one GT that does not overlap them, or both, if their values have 32 bits;
 //   - equalities of one argument with different values of 32 bits, and behind each at most one NE of a later argument, with one action;
 //   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how Podman's default keeps
 //     NETLINK_AUDIT from socket(2).
@@ -61,21 +61,26 @@ func oneArgument(rules []rule) bool {
 	if only(rules, specs.OpNotEqual) || only(rules, specs.OpGreaterThan) || only(rules, specs.OpGreaterEqual) || only(rules, specs.OpEqualTo, specs.OpMaskedEqual) {
 		return true
 	}
-	for _, op := range []specs.LinuxSeccompOperator{specs.OpLessThan, specs.OpGreaterThan} {
-		if !only(rules, specs.OpEqualTo, op) {
-			continue
+	var below, above, values []specs.LinuxSeccompArg
+	for _, r := range rules {
+		switch a := r.args[0]; a.Op {
+		case specs.OpLessThan:
+			below = append(below, a)
+		case specs.OpGreaterThan:
+			above = append(above, a)
+		case specs.OpEqualTo:
+			values = append(values, a)
+		default:
+			return false
 		}
-		var bounds, values []specs.LinuxSeccompArg
-		for _, r := range rules {
-			if r.args[0].Op == op {
-				bounds = append(bounds, r.args[0])
-			} else {
-				values = append(values, r.args[0])
-			}
-		}
-		return len(bounds) == 1 && !slices.ContainsFunc(values, func(a specs.LinuxSeccompArg) bool { return holds(bounds[0], a.Value) })
 	}
-	return false
+	if len(below) > 1 || len(above) > 1 || len(below)+len(above) == 2 && (below[0].Value > above[0].Value || !short(rules)) {
+		return false
+	}
+	bounds := append(below, above...)
+	return !slices.ContainsFunc(values, func(a specs.LinuxSeccompArg) bool {
+		return slices.ContainsFunc(bounds, func(b specs.LinuxSeccompArg) bool { return holds(b, a.Value) })
+	})
 }
 
 // short: no value is compared with more than 32 bits.

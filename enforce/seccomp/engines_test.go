@@ -25,6 +25,7 @@ func TestEngines(t *testing.T) {
 		p    *specs.LinuxSeccomp
 	}{
 		{"Docker", docker(t)},
+		{"moby 2.0.0-beta.24", shipped(t, "moby-2.json")},
 		{"containerd", shipped(t, "containerd.json")},
 		{"Podman", shipped(t, "podman.json")},
 	} {
@@ -54,6 +55,9 @@ func TestEngines(t *testing.T) {
 			if answer, why := Compare(n.Profile, of); answer != Yes {
 				t.Errorf("%s: as strict as %s: %s, %v", engine.name, what, answer, why)
 			}
+		}
+		if slices.Contains(n.Undecided, "socket") {
+			t.Errorf("%s: socket is given up, and with it the network", engine.name)
 		}
 		again, err := Intersect(n.Profile, bound)
 		if err != nil {

@@ -19,6 +19,8 @@ type seen struct {
 	}
 	Args []string
 	TTY  bool
+	// Sockets are the families that no filter denies.
+	Sockets []string
 }
 
 // parseSeen passes over what else is on a terminal: what was typed comes back in front of it, and ctr may have its say behind.

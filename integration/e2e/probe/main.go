@@ -23,6 +23,8 @@ type seen struct {
 	Mounts []mount
 	Args   []string
 	TTY    bool
+	// Sockets are the families of sockets that no filter denies.
+	Sockets []string
 }
 
 type mount struct {
@@ -70,8 +72,30 @@ func look() (s seen, err error) {
 	}
 	_, err = unix.IoctlGetTermios(1, unix.TCGETS)
 	s.TTY = err == nil
+	s.Sockets = sockets()
 	s.Mounts, err = mounts()
 	return s, err
+}
+
+// sockets tries families that programs have, and two that Docker's profile denies. A kernel without one of them says so with another error.
+func sockets() []string {
+	var found []string
+	for _, family := range []struct {
+		name         string
+		domain, kind int
+	}{
+		{"alg", unix.AF_ALG, unix.SOCK_SEQPACKET}, {"inet", unix.AF_INET, unix.SOCK_STREAM}, {"inet6", unix.AF_INET6, unix.SOCK_DGRAM},
+		{"netlink", unix.AF_NETLINK, unix.SOCK_RAW}, {"unix", unix.AF_UNIX, unix.SOCK_STREAM}, {"vsock", unix.AF_VSOCK, unix.SOCK_STREAM},
+	} {
+		fd, err := unix.Socket(family.domain, family.kind, 0)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		if err != unix.EPERM && err != unix.EACCES {
+			found = append(found, family.name)
+		}
+	}
+	return found
 }
 
 func mounts() ([]mount, error) {
