@@ -369,7 +369,8 @@ func TestFacts(t *testing.T) {
 	b := newBundle(t, plain)
 	rootfs := filepath.Join(b.Path, "rootfs")
 	for _, err := range []error{
-		os.MkdirAll(filepath.Join(rootfs, "real"), 0o755),
+		os.MkdirAll(filepath.Join(rootfs, "real", "content"), 0o755),
+		os.MkdirAll(filepath.Join(rootfs, "empty"), 0o755),
 		os.Symlink("/real", filepath.Join(rootfs, "inside")),
 		os.Symlink("../../../../../etc", filepath.Join(rootfs, "outside")), // to the container's own /etc, which is not there
 		os.WriteFile(filepath.Join(rootfs, "file"), nil, 0o644),
@@ -380,16 +381,16 @@ func TestFacts(t *testing.T) {
 	}
 	c := readConfig(t, b)
 	var p policy.Controls
-	for _, path := range []string{"/real", "/inside", "/outside", "/file", "/none"} {
+	for _, path := range []string{"/real", "/inside", "/outside", "/file", "/none", "/empty"} {
 		p.ReadOnlyRootfs.Tmpfs = append(p.ReadOnlyRootfs.Tmpfs, policy.Tmpfs{Path: path, CopyUp: true})
 	}
 	f, err := b.Facts(c, p, Host{Sys: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]bool{"/real": true, "/inside": true, "/outside": false, "/file": false, "/none": false} {
-		if f.ImageFolders[path] != want {
-			t.Errorf("%s: got %v", path, f.ImageFolders[path])
+	for path, want := range map[string]bool{"/real": true, "/inside": true, "/outside": false, "/file": false, "/none": false, "/empty": false} {
+		if f.ImageContent[path] != want {
+			t.Errorf("%s: got %v", path, f.ImageContent[path])
 		}
 	}
 	c.Spec.Root = &specs.Root{Path: "gone"}
@@ -414,8 +415,8 @@ func TestNamesAreNoDevice(t *testing.T) {
 // TestRecordIsReadable: what start and exec could not read is not written.
 func TestRecordIsReadable(t *testing.T) {
 	b := newBundle(t, plain)
-	r := Record{Findings: []enforce.Finding{{Found: strings.Repeat("x", maxRecord)}}}
-	if err := b.WriteRecord([]byte(plain), r); err == nil || !strings.Contains(err.Error(), "for 1 findings: the configuration asks for too much") {
+	r := Record{Source: strings.Repeat("x", maxRecord)}
+	if err := b.WriteRecord([]byte(plain), r); err == nil || !strings.Contains(err.Error(), "bytes: the configuration asks for too much") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := b.ReadRecord(readConfig(t, b)); !errors.Is(err, ErrNoRecord) {

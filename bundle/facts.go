@@ -36,7 +36,7 @@ func (b *Bundle) Facts(c *Config, p policy.Controls, h Host) (enforce.Facts, err
 	}
 	err := b.inRoot(c.Spec.Root, func(root int) error {
 		var err error
-		if f.ImageFolders, err = imageFolders(root, paths); err != nil {
+		if f.ImageContent, err = imageContent(root, paths); err != nil {
 			return err
 		}
 		if p.NonRoot.Action != policy.Off && p.NonRoot.Passwd {
@@ -171,19 +171,23 @@ func openInRoot(root int, path string, flags uint64) (int, error) {
 	return unix.Openat2(root, path, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
 }
 
-// imageFolders says which of the paths are folders in the container's root filesystem. What can't be found out counts as not
-// there.
-func imageFolders(root int, paths []string) (found map[string]bool, err error) {
+// imageContent says which of the paths are folders in the container's root filesystem that have something in them. What can't be found
+// out counts as not there.
+func imageContent(root int, paths []string) (found map[string]bool, err error) {
 	for _, p := range paths {
-		f, openErr := openInRoot(root, p, unix.O_PATH|unix.O_DIRECTORY)
+		f, openErr := openInRoot(root, p, unix.O_RDONLY|unix.O_DIRECTORY)
 		if openErr != nil {
 			continue
 		}
-		if found == nil {
-			found = map[string]bool{}
+		folder := os.NewFile(uintptr(f), p)
+		// Not even "." and ".." are among the names. At the end of an empty folder there is io.EOF.
+		if names, _ := folder.Readdirnames(1); len(names) > 0 {
+			if found == nil {
+				found = map[string]bool{}
+			}
+			found[p] = true
 		}
-		found[p] = true
-		err = errors.Join(err, unix.Close(f))
+		err = errors.Join(err, folder.Close())
 	}
 	return found, err
 }

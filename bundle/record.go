@@ -48,8 +48,7 @@ type Record struct {
 	Audit  policy.AuditLog       `json:"audit"`
 	// ConfigSHA256 is of the config.json that was decided about and left in the bundle, in hexadecimal. Who changes that file
 	// makes a container that was never decided about.
-	ConfigSHA256 string            `json:"configSHA256"`
-	Findings     []enforce.Finding `json:"findings,omitempty"`
+	ConfigSHA256 string `json:"configSHA256"`
 }
 
 // Policy says which policy a decision came from, and what of it applied.

@@ -54,8 +54,9 @@ type Input struct {
 
 // Facts are what a decision has to know of the host. They are found before it, so that deciding does no I/O.
 type Facts struct {
-	// ImageFolders are the paths, among those of policy.ReadOnlyRootfs, that are folders in the container's root filesystem.
-	ImageFolders map[string]bool
+	// ImageContent are the paths, among those of policy.ReadOnlyRootfs, that are folders in the container's root filesystem with something
+	// in them.
+	ImageContent map[string]bool
 	AppArmor     AppArmor
 	// Owners are who the folders that are bound into the container belong to, by the mount's source. They are found for
 	// writable ones only.

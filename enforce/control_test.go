@@ -56,7 +56,7 @@ func facts() enforce.Facts {
 		panic(err)
 	}
 	return enforce.Facts{
-		ImageFolders: map[string]bool{"/run": true}, BundlePath: "/bundle",
+		ImageContent: map[string]bool{"/run": true}, BundlePath: "/bundle",
 		AppArmor:   enforce.AppArmor{Enabled: true, Loaded: map[string]bool{shipped.Name: true, "docker-default": true}},
 		Namespaces: map[string]enforce.Namespace{"/proc/1/ns/net": {Host: true}, "/proc/7/ns/net": {}, "/run/netns/gone": {Problem: "it is gone"}},
 		Hooks:      map[string]enforce.Hook{"/proc/7/exe": {Path: "/usr/bin/dockerd"}, "/usr/bin/hook": {Path: "/usr/bin/hook"}, "/tmp/hook": {Path: "/tmp/hook", Problem: "it is anybody's"}},

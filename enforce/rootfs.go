@@ -95,7 +95,7 @@ func addTmpfs(in Input) []Edit {
 		if slices.ContainsFunc(mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == t.Path }) {
 			continue // a volume or a tmpfs of the user's own
 		}
-		m := tmpfsMount(t, process(in.Spec).User, in.Facts.ImageFolders[t.Path])
+		m := tmpfsMount(t, process(in.Spec).User, in.Facts.ImageContent[t.Path])
 		edits = append(edits, Edit{Insert, fmt.Sprintf("/mounts/%d", at+len(edits)), m})
 	}
 	return edits
@@ -103,7 +103,7 @@ func addTmpfs(in Input) []Edit {
 
 // tmpfsMount writes mode, owner and size out: runc 1.1 ignores the mode in some combinations, and a folder of root's
 // would not be writable for the user.
-func tmpfsMount(t policy.Tmpfs, owner specs.User, inImage bool) specs.Mount {
+func tmpfsMount(t policy.Tmpfs, owner specs.User, content bool) specs.Mount {
 	options := []string{"nosuid", "nodev"}
 	if !t.Exec {
 		options = append(options, "noexec")
@@ -113,8 +113,9 @@ func tmpfsMount(t policy.Tmpfs, owner specs.User, inImage bool) specs.Mount {
 		fmt.Sprintf("uid=%d", owner.UID),
 		fmt.Sprintf("gid=%d", owner.GID),
 		fmt.Sprintf("size=%d", t.Size))
-	if t.CopyUp && inImage {
-		// Not an option of tmpfs(5) but of runc and crun: the folder's content is copied into it.
+	if t.CopyUp && content {
+		// Not an option of tmpfs(5) but of runc and crun: the folder's content is copied into it. That takes a second mount and a folder of
+		// the host's, for nothing if there is none.
 		options = append(options, "tmpcopyup")
 	}
 	return specs.Mount{Destination: t.Path, Type: "tmpfs", Source: "tmpfs", Options: options}

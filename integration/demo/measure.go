@@ -143,17 +143,12 @@ func (m measurement) output(ctx context.Context, r fixture.Runtime, id, bundle s
 
 // clamp is the configuration after the edits of a policy, as runclamp would write it.
 func clamp(asked *specs.Spec, controls policy.Controls) (*specs.Spec, error) {
-	var folders []string
-	for _, t := range controls.ReadOnlyRootfs.Tmpfs {
-		folders = append(folders, t.Path)
-	}
 	// In the bundle, as runclamp itself finds it.
 	rootfs := enforce.Spot{Path: "/bundle/rootfs"}
 	d := enforce.Decide(enforce.Input{
 		Policy: policy.Policy{Controls: controls},
 		Facts: enforce.Facts{
-			ImageFolders: fixture.IsFolder(folders...),
-			Mounts:       enforce.Mounts{Root: enforce.Source{Spot: rootfs, Kind: enforce.Folder}, Places: enforce.Places{Own: []enforce.Own{{Spot: rootfs}}}},
+			Mounts: enforce.Mounts{Root: enforce.Source{Spot: rootfs, Kind: enforce.Folder}, Places: enforce.Places{Own: []enforce.Own{{Spot: rootfs}}}},
 		},
 		Spec: asked,
 	})
