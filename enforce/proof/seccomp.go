@@ -71,7 +71,7 @@ const mostCalls = 1024
 
 // namesOn are the names of an architecture's calls, by number.
 func namesOn(on architecture) []string {
-	var names []string
+	names := make([]string, 0, 512)
 	for name, numbers := range syscalls.All() {
 		number, ok := numbers.On(on.named)
 		if number &^= on.bit; !ok || number >= mostCalls {
@@ -160,28 +160,35 @@ const (
 // for every architecture that the profile names; the others must be shut.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 	var found []string
-	try := func(c call, say func() string) error {
-		let, err := letThrough(programs, c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", say(), err)
-		}
-		if let {
-			found = append(found, say())
-		}
-		return nil
-	}
 	for _, on := range append([]architecture{native}, foreign()...) {
 		if on != native && !slices.Contains(p.Architectures, on.named) {
 			continue
 		}
-		if err := looserOn(p, programs, on, try, func() int { return len(found) }); err != nil {
+		more, err := looserOn(p, programs, on)
+		if err != nil {
 			return nil, err
 		}
+		found = append(found, more...)
 	}
-	return found, shut(p, try, func() bool { return len(found) > 0 })
+	if len(found) > 0 {
+		return found, nil
+	}
+	for _, f := range foreign() {
+		if slices.Contains(p.Architectures, f.named) {
+			continue
+		}
+		open, err := opening(programs, f)
+		if err != nil {
+			return nil, err
+		}
+		if open != "" {
+			return []string{open}, nil
+		}
+	}
+	return nil, nil
 }
 
-func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture, try func(call, func() string) error, found func() int) error {
+func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture) (found []string, err error) {
 	m := meaningOf(p, on)
 	for n := range len(m.names) + beyond {
 		var rules []rule
@@ -192,62 +199,74 @@ func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture, try fu
 		if len(rules) == 0 && (m.strange && name == "" || on.named == specs.ArchX86 && (name == "socketcall" || name == "ipc")) {
 			continue
 		}
-		describe := func() string { return on.describe(n, name) }
 		c := newCall(on.arch, uint32(n)|on.bit)
-		if !slices.ContainsFunc(rules, func(r rule) bool { return len(r.conditions) > 0 }) {
-			if denied(rules, m.executes, arguments{}) {
-				if err := try(c, describe); err != nil {
-					return err
-				}
-			}
+		conditional := slices.ContainsFunc(rules, func(r rule) bool { return len(r.conditions) > 0 })
+		if !conditional && !denied(rules, m.executes, arguments{}) {
 			continue
 		}
-		compared, err := constants(programs, c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", describe(), err)
+		with, let := "", false
+		if conditional {
+			with, let, err = letWith(rules, m.executes, programs, c, on)
+		} else {
+			let, err = letThrough(programs, c)
 		}
-		indices, points := pointsOf(rules, compared)
-		before := found()
-		for args := range points {
-			if found() > before {
-				break
-			}
-			if on.narrow {
-				for i := range args {
-					args[i] = uint64(uint32(args[i]))
-				}
-			}
-			if !denied(rules, m.executes, args) {
-				continue
-			}
-			c := c
-			for _, i := range indices {
-				c = c.withArg(i, args[i])
-			}
-			if err := try(c, func() string { return describe() + " with " + describeArgs(indices, args) }); err != nil {
-				return err
-			}
+		if err != nil {
+			return nil, fmt.Errorf("%s%s: %w", on.describe(n, name), with, err)
+		}
+		if let {
+			found = append(found, on.describe(n, name)+with)
 		}
 	}
-	return nil
+	return found, nil
 }
 
-// shut: the architectures that a process can call as besides its own let nothing through. One that does is enough.
-func shut(p *specs.LinuxSeccomp, try func(call, func() string) error, found func() bool) error {
-	for _, f := range foreign() {
-		if slices.Contains(p.Architectures, f.named) {
+// letWith finds arguments that the rules deny and the programs let through. with says which.
+func letWith(rules []rule, executes bool, programs []Program, c call, on architecture) (with string, let bool, err error) {
+	compared, err := constants(programs, c)
+	if err != nil {
+		return "", false, err
+	}
+	indices, points := pointsOf(rules, compared)
+	for args := range points {
+		if on.narrow {
+			for i := range args {
+				args[i] = uint64(uint32(args[i]))
+			}
+		}
+		if !denied(rules, executes, args) {
 			continue
 		}
-		for n := range mostCalls {
-			if found() {
-				return nil
-			}
-			if err := try(newCall(f.arch, uint32(n)|f.bit), func() string { return fmt.Sprintf("%s number %d", f.named, n) }); err != nil {
-				return err
-			}
+		c := c
+		for _, i := range indices {
+			c = c.withArg(i, args[i])
+		}
+		if let, err = letThrough(programs, c); let || err != nil {
+			return " with " + describeArgs(indices, args), let, err
 		}
 	}
-	return nil
+	return "", false, nil
+}
+
+// opening is a call of an architecture that the programs let through. None: they are shut for it.
+func opening(programs []Program, on architecture) (string, error) {
+	if on.bit == 0 {
+		// Of all numbers at once. Programs look at the architecture first, and most are done then.
+		c := newCall(on.arch, 0)
+		c[0] = word{}
+		if let, err := letThrough(programs, c); err == nil && !let {
+			return "", nil
+		}
+	}
+	for n := range mostCalls {
+		let, err := letThrough(programs, newCall(on.arch, uint32(n)|on.bit))
+		if err != nil {
+			return "", fmt.Errorf("%s number %d: %w", on.named, n, err)
+		}
+		if let {
+			return fmt.Sprintf("%s number %d", on.named, n), nil
+		}
+	}
+	return "", nil
 }
 
 // architecture is one that a process can call as.
