@@ -80,11 +80,14 @@ kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part 
 # so they are put into one under /var/lib, together with a runclamp that has its configuration there.
 LAB := /var/lib/runclamp-lab-$(shell echo $$PPID)
 
+# What the linker has written is in small pieces in memory, and starts slower than what was copied; so runclamp is installed as runc is.
 lab: setup $(TOOLS)/runc
 	install -d -m 0755 $(LAB) $(LAB)/conf
 	install -m 0755 $(TOOLS)/runc $(LAB)/runc
 	ln -sfn $(LAB)/runc $(LAB)/conf/delegate
-	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/runclamp ./cmd/runclamp
+	$(call build,$(LAB)/conf,$(LAB)/run) -o $(LAB)/built ./cmd/runclamp
+	install -m 0755 $(LAB)/built $(LAB)/runclamp
+	rm $(LAB)/built
 	$(call build) -o $(LAB)/probe ./integration/demo/probe
 	$(call build) -o $(LAB)/minexec ./integration/bench/minexec
 	$(call build) -o $(LAB)/load ./integration/bench/load

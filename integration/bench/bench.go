@@ -24,14 +24,14 @@ const cheap = 10
 // bench has what the measurements are made with.
 type bench struct {
 	runc, runclamp fixture.Runtime
-	// minexec and load are programs: one that executes another, and one that works in a container.
-	minexec, load string
+	// minexec, probe and load are programs: one that executes another, the one that containers have, and one that works in them.
+	minexec, probe, load string
 	// conf is runclamp's configuration folder.
-	conf         string
-	work, rootfs string
-	warmup, n    int
-	env          []string
-	null         *os.File
+	conf      string
+	work      string
+	warmup, n int
+	env       []string
+	null      *os.File
 }
 
 // group is measurements that belong together.
@@ -139,7 +139,7 @@ func (b bench) creates(r fixture.Runtime, spec *specs.Spec) action {
 		for i := range together {
 			id, bundle := b.names(r, fmt.Sprintf("parallel-%d", i))
 			ids, bundles = append(ids, id), append(bundles, bundle)
-			if err := fixture.WriteConfig(bundle, spec); err != nil {
+			if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
 				return nil, err
 			}
 		}
@@ -257,7 +257,6 @@ func (b bench) config() (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.Root.Path = b.rootfs
 	return spec, nil
 }
 
@@ -309,7 +308,7 @@ func (b bench) lifecycle(r fixture.Runtime, spec *specs.Spec) action {
 	return func() (times []time.Duration, err error) {
 		id, bundle := b.names(r, "lifecycle")
 		defer func() { err = errors.Join(err, os.RemoveAll(bundle)) }()
-		if err := fixture.WriteConfig(bundle, spec); err != nil {
+		if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
 			return nil, err
 		}
 		created, err := b.spawn(r.Args("create", "--bundle", bundle, id))
@@ -328,11 +327,16 @@ func (b bench) lifecycle(r fixture.Runtime, spec *specs.Spec) action {
 	}
 }
 
-// paused starts a container and gives its ID.
-func (b bench) paused(r fixture.Runtime, name string, spec *specs.Spec) (string, error) {
+// paused starts a container and gives its ID. The programs are added to its root filesystem, by their paths there.
+func (b bench) paused(r fixture.Runtime, name string, spec *specs.Spec, programs ...string) (string, error) {
 	id, bundle := b.names(r, name)
-	if err := fixture.WriteConfig(bundle, spec); err != nil {
+	if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
 		return "", err
+	}
+	for _, p := range programs {
+		if err := fixture.AddProgram(filepath.Join(bundle, spec.Root.Path), p); err != nil {
+			return "", err
+		}
 	}
 	for _, verb := range [][]string{{"create", "--bundle", bundle, id}, {"start", id}} {
 		if err := r.Call(nil, verb...); err != nil {

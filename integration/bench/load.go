@@ -17,20 +17,13 @@ import (
 // loads: programs that make many system calls, under the filter of Docker's default and under runclamp's. The program takes the time
 // itself, inside.
 func (b bench) loads(ctx context.Context) (all []series, err error) {
-	program, err := os.ReadFile(b.load)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(b.rootfs, "load"), program, 0o755); err != nil {
-		return nil, err
-	}
 	spec, err := b.config()
 	if err != nil {
 		return nil, err
 	}
 	ids := [2]string{}
 	for i, r := range []fixture.Runtime{b.runc, b.runclamp} {
-		if ids[i], err = b.paused(r, "load", spec); err != nil {
+		if ids[i], err = b.paused(r, "load", spec, b.load); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, r.Remove(ids[i])) }()

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string) (err error) {
 	minexec := flags.String("minexec", "bin/minexec", "the static program that only executes another")
 	load := flags.String("load", "bin/load", "the static program that works in a container")
 	names := flags.String("only", "", "the groups to measure, with commas between them: start, parallel, policy, filter, exec, pass-through, load")
-	parent := flags.String("work", "/var/lib", "where to make the work folder: root's own, and programs may be run there")
+	parent := flags.String("work", "/var/lib", "where to make the work folder, which is root's own: a tmpfs, as that is in which engines have their bundles and runc its records")
 	n := flags.Int("n", 40, "pairs that count; ten times as many where a container is not started")
 	warmup := flags.Int("warmup", 3, "pairs that don't, before them")
 	if err := flags.Parse(args); err != nil {
@@ -64,7 +64,11 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	b := bench{work: work, conf: *conf, warmup: *warmup, n: *n, env: os.Environ()}
+	if err := unix.Mount("bench", work, "tmpfs", 0, "mode=0700"); err != nil {
+		return fmt.Errorf("a tmpfs for bundles: %w", err)
+	}
+	defer func() { err = errors.Join(err, unix.Unmount(work, unix.MNT_DETACH)) }()
+	b := bench{work: work, conf: *conf, probe: *probe, warmup: *warmup, n: *n, env: os.Environ()}
 	if b.runc, err = fixture.NewRuntime(*runc, filepath.Join(work, "runc")); err != nil {
 		return err
 	}
@@ -81,10 +85,6 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.null.Close()) }()
-	b.rootfs = filepath.Join(work, "rootfs")
-	if err := fixture.WriteRootfs(b.rootfs, *probe); err != nil {
-		return fmt.Errorf("root filesystem: %w", err)
-	}
 
 	version, err := b.sameDelegate(ctx)
 	if err != nil {
