@@ -82,12 +82,16 @@ func (r *reader) same(p Process) error {
 	return err
 }
 
+// usual is how much there is to read at the most, if a host is not full of mounts, in bytes. It is room, and not a limit.
+const usual = 16 << 10
+
 func (r *reader) file(name string) (string, error) {
 	f, err := os.Open(filepath.Join(r.dir, name))
 	if err != nil {
 		return "", err
 	}
 	r.buffer.Reset()
+	r.buffer.Grow(usual)
 	_, err = r.buffer.ReadFrom(f)
 	return r.buffer.String(), errors.Join(err, f.Close())
 }

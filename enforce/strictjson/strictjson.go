@@ -506,7 +506,7 @@ func (p *parser) list(v reflect.Value, depth int) error {
 	switch {
 	case !v.IsValid():
 	case v.Kind() == reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		v.Set(reflect.MakeSlice(v.Type(), 0, p.room(v.Type())))
 	default:
 		p.misfit(p.at, v)
 		v = reflect.Value{}
@@ -535,6 +535,20 @@ func (p *parser) list(v reflect.Value, depth int) error {
 		}
 		p.path = p.path[:len(p.path)-1]
 	}
+}
+
+// room is how many strings the list that begins here is likely to have. A profile's hundreds of names, in a list that grows, would touch
+// three times the memory.
+func (p *parser) room(list reflect.Type) int {
+	const most = 1 << 10
+	if list.Elem().Kind() != reflect.String {
+		return 0
+	}
+	text := p.data[p.at:]
+	if end := bytes.IndexByte(text, ']'); end >= 0 {
+		text = text[:end]
+	}
+	return min(bytes.Count(text, []byte(",")), most) + 1
 }
 
 // skip passes over one value of a document that is not judged. It looks for the end only.
