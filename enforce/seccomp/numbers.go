@@ -12,7 +12,7 @@ import (
 // libseccomp sorts the system calls of an architecture: those with the fewest conditions come first, and of these the one with the lowest
 // number. The code for the first one is what loads the number that all are compared with. Calls that the architecture does not have are
 // in the order, too, and are then left out; if one of them was the first, nothing loads the number, and every call gets the default action
-// (2.5.0 to 2.5.4; src/gen_bpf.c, _gen_bpf_syscalls and _skip_syscall). A tree loads the number in any case, but runc 1.1 has none built, and
+// (2.5.4; src/gen_bpf.c, _gen_bpf_syscalls and _skip_syscall). A tree loads the number in any case, but runc 1.1 has none built, and
 // later ones only for more than 32 rules.
 //
 // x86-64 by itself is safe: the number is loaded before, to keep x32 out. With x32 both are in one order, x86-64 before x32. 32-bit x86 leaves
