@@ -583,6 +583,11 @@ func TestSeccomp(t *testing.T) {
 	}
 	errno := specs.ActErrno
 	foreign := specs.LinuxSeccomp{DefaultAction: errno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86}, Syscalls: rules(allow("read"))}
+	numberless := specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: rules(
+		specs.LinuxSyscall{Names: []string{"chown32"}, Action: errno},
+		specs.LinuxSyscall{Names: []string{"clone"}, Action: errno, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}})}
+	numbered := []string{`set /linux/seccomp/syscalls [{"names":["nfsservctl"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},` +
+		`{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}
 	program := func(a specs.Arch) func(*enforce.Input) {
 		return func(in *enforce.Input) { in.Facts.Program = enforce.Program{Path: "/bin/old", Arch: a} }
 	}
@@ -611,6 +616,17 @@ func TestSeccomp(t *testing.T) {
 			specs.LinuxSyscall{Names: []string{"socket"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Value: 1, Op: specs.OpEqualTo}}})}),
 			policy: func(c *policy.Controls) { c.Seccomp.Architectures = policy.KeepArchitectures }, findings: []string{"seccomp:denied fix"},
 			edits: []string{`set /linux/seccomp/syscalls [{"names":["socketcall"],"action":"SCMP_ACT_ERRNO","errnoRet":38},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]`}, verdict: enforce.Fixed},
+		{name: "a filter that would not look at the number", spoil: profile(numberless), policy: func(c *policy.Controls) {
+			c.Seccomp.Profile, c.Seccomp.Architectures = policy.AnyProfile, policy.KeepArchitectures
+		}, findings: []string{"seccomp:number fix"}, edits: numbered, verdict: enforce.Fixed},
+		{name: "a filter that would not, and refusing", spoil: profile(numberless), policy: func(c *policy.Controls) {
+			c.Seccomp.Profile, c.Seccomp.Architectures, c.Seccomp.Action = policy.AnyProfile, policy.KeepArchitectures, policy.Reject
+		}, findings: []string{"seccomp:number fix"}, edits: numbered, verdict: enforce.Fixed},
+		{name: "a filter that would not, and an exception for architectures", spoil: profile(numberless), input: func(in *enforce.Input) {
+			in.Policy.Exceptions = append(in.Policy.Exceptions, policy.Exception{Allow: []string{"seccomp:architectures"}})
+		}, policy: anyProfile, findings: []string{"seccomp:architectures audit", "seccomp:number fix"}, edits: numbered, verdict: enforce.Fixed},
+		{name: "a filter that would not, and the native architecture only", spoil: profile(numberless), policy: anyProfile,
+			findings: []string{"seccomp:architectures fix"}, edits: []string{`set /linux/seccomp/architectures ["SCMP_ARCH_X86_64"]`}, verdict: enforce.Fixed},
 		{name: "a listener that the policy trusts", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, ListenerPath: "/run/a"}),
 			policy: func(c *policy.Controls) { c.Seccomp.Listeners = []string{"/run/a"} }, verdict: enforce.Unchanged},
 		{name: "a denial that says success", spoil: profile(specs.LinuxSeccomp{DefaultAction: errno, Syscalls: rules(specs.LinuxSyscall{Names: []string{"setuid", "capset"}, Action: errno, ErrnoRet: new(uint)})}),

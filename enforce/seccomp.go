@@ -48,6 +48,7 @@ func checkSeccomp(in Input) []Finding {
 		return []Finding{*bad}
 	}
 	if noProfile(asked) {
+		bound, _ = seccomp.Numbered(bound) // not told of: nobody asked for another
 		return append([]Finding{{
 			Detail: "unconfined", Pointer: "/linux/seccomp",
 			Found: "no seccomp profile", Wanted: wantedProfile(in.Policy.Controls.Seccomp.Profile),
@@ -63,10 +64,16 @@ func checkSeccomp(in Input) []Finding {
 		}}
 	}
 	if in.Policy.Controls.Seccomp.Profile == policy.AnyProfile {
-		if in.Policy.Controls.Seccomp.Architectures == policy.KeepArchitectures {
-			return nil
+		left := *asked
+		var gone []specs.Arch
+		if !keepsArchitectures(in) {
+			left.Architectures, gone = seccomp.Prune(asked)
 		}
-		return append(foreign(seccomp.Prune(asked)), foreignProgram(in, asked)...)
+		found := foreign(left.Architectures, gone)
+		if p, added := seccomp.Numbered(&left); added {
+			found = append(found, numberless([]Edit{{Set, "/linux/seccomp/syscalls", p.Syscalls}}))
+		}
+		return slices.Concat(foreignLifted(in, asked), found, foreignProgram(in, asked))
 	}
 	n, err := seccomp.Intersect(asked, bound)
 	if err != nil {
@@ -227,5 +234,19 @@ func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
 		})
 		rules = []Edit{} // one edit serves them all
 	}
+	if len(n.Void) > 0 {
+		found = append(found, numberless(rules))
+	}
 	return found
+}
+
+// numberless is the finding that a profile needs one more rule. It is libseccomp's fault, and no reason to refuse.
+func numberless(edits []Edit) Finding {
+	return Finding{
+		Detail: "number", Pointer: "/linux/seccomp/syscalls",
+		Found:  "rules of which libseccomp may build a filter that does not look at the system call's number, so that none of them counts",
+		Wanted: "a denial of a system call that no kernel has, which makes it look",
+		Action: policy.Fix,
+		Edits:  edits,
+	}
 }

@@ -1,6 +1,7 @@
 package enforce_test
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -130,5 +131,40 @@ func TestSeccompPolicyProfileUnfit(t *testing.T) {
 	d := enforce.Decide(in)
 	if want := "/p.json: /syscalls/0/errnoRet: error number 0"; d.Verdict != enforce.Refused || !strings.Contains(d.Refusal("p"), want) {
 		t.Errorf("%s: %s, wanted %q", d.Verdict, d.Refusal("p"), want)
+	}
+}
+
+// TestSeccompNumber: a profile of the policy's that lets through by default, of which libseccomp would build a filter that does not look at the
+// number of a system call, gets the rule with which it does: where it is installed by itself, and where the engine sends the same.
+func TestSeccompNumber(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const text = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],"syscalls":[
+		{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`
+	for _, sent := range []bool{false, true} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Profile, in.Policy.Controls.Seccomp.Architectures = "spec", policy.KeepArchitectures
+		in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{"spec": {Path: "/p.json", Text: []byte(text)}}}
+		in.Spec.Linux.Seccomp = nil
+		want := []string{"seccomp:unconfined"}
+		if sent {
+			in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+			if err := json.Unmarshal([]byte(text), in.Spec.Linux.Seccomp); err != nil {
+				t.Fatal(err)
+			}
+			want = []string{"seccomp:number"}
+		}
+		d := enforce.Decide(in)
+		var got []string
+		for _, f := range d.Findings {
+			got = append(got, f.Name())
+		}
+		if !slices.Equal(got, want) || d.Spec == nil {
+			t.Fatalf("%v, wanted %v", got, want)
+		}
+		if p, added := seccomp.Numbered(d.Spec.Linux.Seccomp); added || len(p.Architectures) != 3 || len(p.Syscalls) != 3 {
+			t.Errorf("sent %v: %+v", sent, p)
+		}
 	}
 }

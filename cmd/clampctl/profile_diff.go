@@ -74,8 +74,8 @@ func (a *about) diffContainer(w io.Writer, c container, name string) error {
 	}
 	// What the kernel denies whatever the arguments are, of the native architecture's calls: the others are not asked for.
 	_, less := seccomp.Compare(native(q), &specs.LinuxSeccomp{
-		DefaultAction: specs.ActAllow, Architectures: c.profile.Architectures,
-		Syscalls: []specs.LinuxSyscall{{Names: c.denied, Action: specs.ActErrno}},
+		DefaultAction: specs.ActAllow,
+		Syscalls:      []specs.LinuxSyscall{{Names: c.denied, Action: specs.ActErrno}},
 	})
 	writeDifferences(w, "-", less)
 	if len(more)+len(less) > 0 {

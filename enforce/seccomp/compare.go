@@ -47,11 +47,17 @@ func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 	b.withhold(&a)
 	calls := a.union(&b)
 	var found []Difference
-	theirs := covered(q)
-	for _, arch := range covered(p) {
+	archs, theirs := covered(p), covered(q)
+	for _, arch := range archs {
 		other := &b
 		if !slices.Contains(theirs, arch) {
 			other = &ruleset{fallback: rule{action: specs.ActKillThread}}
+		}
+		if !loads(arch, archs, a.calls) || !loads(arch, theirs, other.calls) {
+			if a.does(lets) && other.does(denies) {
+				found = append(found, Difference{arch, "", Unknown, "libseccomp may build a filter that does not look at the system call's number"})
+			}
+			continue
 		}
 		for _, c := range callsOn(arch, calls, &a, other) {
 			ours, theirs := a.on(arch, &c), other.on(arch, &c)
@@ -75,6 +81,11 @@ func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 		answer = Unknown
 	}
 	return answer, found
+}
+
+// does: something happens to some call.
+func (s *ruleset) does(what func(rule) bool) bool {
+	return what(s.fallback) || slices.ContainsFunc(s.calls, func(c call) bool { return slices.ContainsFunc(c.rules, what) })
 }
 
 // union are the calls that either names, s's first.

@@ -23,19 +23,22 @@ type Intersection struct {
 	Undecided []string
 	// Denied are explicit denials that were added: the bound's, with its error, and those of the multiplexers that would get round conditions.
 	Denied []string
+	// Void are system calls that no kernel has: they are denied because libseccomp would build a filter that does not look at a call's number.
+	Void []string
 	// Architectures are those that were taken out.
 	Architectures []specs.Arch
 }
 
 // Changed says whether the profile means something else than the one that came in.
 func (i *Intersection) Changed() bool {
-	return i.Default || len(i.Removed)+len(i.Limited)+len(i.Undecided)+len(i.Denied)+len(i.Architectures) > 0
+	return i.Default || len(i.Removed)+len(i.Limited)+len(i.Undecided)+len(i.Denied)+len(i.Void)+len(i.Architectures) > 0
 }
 
 // Intersect makes a profile that lets nothing through that p or the bound denies. Its default action, with its error, and its flags are p's,
 // unless p lets through by default: then the default is the bound's, and p's explicit denials stay. What p denies is denied no less
-// strictly (but for what libseccomp makes of architectures that are not named, and of rules that contradict each other), and with p's own error: programs depend on it (glibc uses clone(2) only if clone3(2) says ENOSYS). Architectures that the
-// bound does not name are taken out. Errors are those of profiles that Check finds unfit.
+// strictly (but for what libseccomp makes of architectures that are not named, of rules that contradict each other, and of a profile that
+// denies by default if nothing loads the number: numbers.go), and with p's own error: programs depend on it (glibc uses clone(2) only if
+// clone3(2) says ENOSYS). Architectures that the bound does not name are taken out. Errors are those of profiles that Check finds unfit.
 func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 	for _, s := range []*specs.LinuxSeccomp{p, bound} {
 		if problem := Check(s, []string{s.ListenerPath}); problem != nil {
@@ -79,6 +82,7 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		n.Architectures = append(n.Architectures, specs.ArchX86)
 		return n, err
 	}
+	calls = x.numbered(calls)
 	whose := p // default it is
 	if x.Default {
 		whose = bound
@@ -434,6 +438,21 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 		x.Denied = append(x.Denied, name)
 	}
 	return calls, true
+}
+
+// numbered has a filter look at the system call's number (Numbered).
+func (x *intersection) numbered(calls []call) []call {
+	s := ruleset{fallback: x.fallback, calls: calls}
+	if !s.numberless(x.archs) {
+		return calls
+	}
+	x.Void = []string{void}
+	at := slices.IndexFunc(calls, func(c call) bool { return c.name == void })
+	if at < 0 {
+		at, calls = len(calls), append(calls, named(void))
+	}
+	calls[at].rules = []rule{voided(calls[at].rules)}
+	return calls
 }
 
 // keepsDenials: each denial among the rules is kept, or nothing is denied less strictly.

@@ -155,6 +155,9 @@ func (l *linter) calls() {
 	p := l.document.Profile(nil, Native(), Kernel{Version: 255})
 	set := rulesOf(p, false)
 	x86 := slices.Contains(p.Architectures, specs.ArchX86)
+	if set.numberless(covered(p)) {
+		l.say(nil, "libseccomp may build a filter that does not look at the system call's number, so that nothing is denied; deny a call that every architecture has, such as %s, without conditions", void)
+	}
 	for _, c := range set.calls {
 		name, rules := c.name, c.rules
 		first := l.first(name)

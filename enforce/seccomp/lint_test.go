@@ -37,6 +37,8 @@ func TestLint(t *testing.T) {
 		{"twice", rule(`{"names":["read","read"],"action":"SCMP_ACT_ALLOW"}`), "read, read: a system call stands twice in one rule"},
 		{"32-bit sockets", `{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`,
 			"socket: on 32-bit x86 socketcall(2) gets round its conditions"},
+		{"no number", `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X32"],"syscalls":[{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`,
+			"libseccomp may build a filter that does not look at the system call's number, so that nothing is denied"},
 		{"inexact", rule(`{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_GT"}]},{"names":["socket"],"action":"SCMP_ACT_KILL","args":[{"index":0,"value":9,"op":"SCMP_CMP_LT"}]}`),
 			"socket: libseccomp may build these conditions looser or stricter than written"},
 	} {

@@ -139,7 +139,8 @@ func (l *library) written(p *specs.LinuxSeccomp, c *call) int {
 			continue
 		}
 		if m, has := meaningOf(p, a); has {
-			for _, returns := range m.at(c) {
+			at := a.words(*c)
+			for _, returns := range m.at(&at) {
 				least = min(least, strictness(returns))
 			}
 		}
@@ -314,12 +315,7 @@ func (l *library) otherwise(h held, a arch, targets []target) string {
 		for _, t.call.args = range t.args {
 			want := []uint32{foreign}
 			if has {
-				c := t.call
-				for i := range c.args {
-					if a.named != specs.ArchX86_64 {
-						c.args[i] &= math.MaxUint32 // libseccomp looks at no more there, not even for x32
-					}
-				}
+				c := a.words(t.call)
 				want = m.at(&c)
 			}
 			got, err := h.program.run(&t.call)
@@ -332,6 +328,16 @@ func (l *library) otherwise(h held, a arch, targets []target) string {
 		}
 	}
 	return ""
+}
+
+// words is a call with what libseccomp looks at of its arguments: 32 bits but on x86-64, also for x32.
+func (a arch) words(c call) call {
+	for i := range c.args {
+		if a.named != specs.ArchX86_64 {
+			c.args[i] &= math.MaxUint32
+		}
+	}
+	return c
 }
 
 // multiplexer: a call whose rules libseccomp makes of those of others, too (arch-x86.c).
