@@ -79,7 +79,7 @@ func checkSeccomp(in Input) []Finding {
 	if err != nil {
 		return []Finding{{Detail: "internal", Pointer: "/linux/seccomp", Found: err.Error(), Wanted: "a profile that can be intersected"}}
 	}
-	return slices.Concat(foreignLifted(in, asked), intersected(asked, n), foreignProgram(in, asked))
+	return slices.Concat(foreignLifted(in, asked), intersected(in, asked, n), foreignProgram(in, asked))
 }
 
 // foreignProgram tells of a program that can't make a system call under the profile that is installed, and could under the engine's: it
@@ -195,8 +195,15 @@ func foreign(kept, gone []specs.Arch) []Finding {
 	}}
 }
 
-func intersected(asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
+func intersected(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection) []Finding {
 	found := foreign(n.Profile.Architectures, n.Architectures)
+	if keepsArchitectures(in) && slices.Contains(n.Architectures, specs.ArchX86) {
+		// Not the policy takes them out. To lift that with what the policy does take out would leave 32-bit x86 in a profile that was worked
+		// out without it.
+		for i := range found {
+			found[i].Detail, found[i].Wanted = "multiplexers", "none whose socketcall(2) and ipc(2) get round the rules for other calls"
+		}
+	}
 	rules := []Edit{{Set, "/linux/seccomp/syscalls", n.Profile.Syscalls}}
 	if n.Default {
 		edits := []Edit{{Set, "/linux/seccomp/defaultAction", n.Profile.DefaultAction}}
