@@ -24,14 +24,15 @@ const cheap = 10
 // bench has what the measurements are made with.
 type bench struct {
 	runc, runclamp fixture.Runtime
-	// minexec, probe and load are programs: one that executes another, the one that containers have, and one that works in them.
-	minexec, probe, load string
+	// minexec is a program that executes another.
+	minexec string
 	// conf is runclamp's configuration folder.
-	conf      string
-	work      string
-	warmup, n int
-	env       []string
-	null      *os.File
+	conf string
+	// rootfs is the root filesystem that bundles get.
+	work, rootfs string
+	warmup, n    int
+	env          []string
+	null         *os.File
 }
 
 // group is measurements that belong together.
@@ -139,7 +140,7 @@ func (b bench) creates(r fixture.Runtime, spec *specs.Spec) action {
 		for i := range together {
 			id, bundle := b.names(r, fmt.Sprintf("parallel-%d", i))
 			ids, bundles = append(ids, id), append(bundles, bundle)
-			if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
+			if err := b.makeBundle(bundle, spec); err != nil {
 				return nil, err
 			}
 		}
@@ -308,7 +309,7 @@ func (b bench) lifecycle(r fixture.Runtime, spec *specs.Spec) action {
 	return func() (times []time.Duration, err error) {
 		id, bundle := b.names(r, "lifecycle")
 		defer func() { err = errors.Join(err, os.RemoveAll(bundle)) }()
-		if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
+		if err := b.makeBundle(bundle, spec); err != nil {
 			return nil, err
 		}
 		created, err := b.spawn(r.Args("create", "--bundle", bundle, id))
@@ -327,16 +328,20 @@ func (b bench) lifecycle(r fixture.Runtime, spec *specs.Spec) action {
 	}
 }
 
-// paused starts a container and gives its ID. The programs are added to its root filesystem, by their paths there.
-func (b bench) paused(r fixture.Runtime, name string, spec *specs.Spec, programs ...string) (string, error) {
-	id, bundle := b.names(r, name)
-	if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
-		return "", err
+// makeBundle makes a bundle with a root filesystem of its own, as containerd does. Its files are links: to write megabytes would leave the
+// processor's caches and the allocator in another state than an engine does.
+func (b bench) makeBundle(dir string, spec *specs.Spec) error {
+	if err := fixture.WriteConfig(dir, spec); err != nil {
+		return err
 	}
-	for _, p := range programs {
-		if err := fixture.AddProgram(filepath.Join(bundle, spec.Root.Path), p); err != nil {
-			return "", err
-		}
+	return fixture.LinkRootfs(filepath.Join(dir, spec.Root.Path), b.rootfs)
+}
+
+// paused starts a container and gives its ID.
+func (b bench) paused(r fixture.Runtime, name string, spec *specs.Spec) (string, error) {
+	id, bundle := b.names(r, name)
+	if err := b.makeBundle(bundle, spec); err != nil {
+		return "", err
 	}
 	for _, verb := range [][]string{{"create", "--bundle", bundle, id}, {"start", id}} {
 		if err := r.Call(nil, verb...); err != nil {

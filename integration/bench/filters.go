@@ -71,7 +71,7 @@ func (b bench) clampedProfile(name string, spec *specs.Spec) (p *specs.LinuxSecc
 		return nil, err
 	}
 	id, bundle := b.names(r, "profile")
-	if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
+	if err := b.makeBundle(bundle, spec); err != nil {
 		return nil, err
 	}
 	if err := r.Call(b.null, "create", "--bundle", bundle, id); err != nil {
@@ -107,7 +107,7 @@ func (b bench) instructions(spec *specs.Spec) (n int, err error) {
 	}
 	id, bundle := b.names(b.runc, "instructions")
 	defer func() { err = errors.Join(err, os.RemoveAll(bundle)) }()
-	if err := fixture.WriteBundle(bundle, spec, b.probe); err != nil {
+	if err := b.makeBundle(bundle, spec); err != nil {
 		return 0, err
 	}
 	if err := b.runc.Call(b.null, "create", "--bundle", bundle, id); err != nil {

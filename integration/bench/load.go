@@ -23,7 +23,7 @@ func (b bench) loads(ctx context.Context) (all []series, err error) {
 	}
 	ids := [2]string{}
 	for i, r := range []fixture.Runtime{b.runc, b.runclamp} {
-		if ids[i], err = b.paused(r, "load", spec, b.load); err != nil {
+		if ids[i], err = b.paused(r, "load", spec); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, r.Remove(ids[i])) }()

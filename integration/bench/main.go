@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("a tmpfs for bundles: %w", err)
 	}
 	defer func() { err = errors.Join(err, unix.Unmount(work, unix.MNT_DETACH)) }()
-	b := bench{work: work, conf: *conf, probe: *probe, warmup: *warmup, n: *n, env: os.Environ()}
+	b := bench{work: work, conf: *conf, rootfs: filepath.Join(work, "rootfs"), warmup: *warmup, n: *n, env: os.Environ()}
 	if b.runc, err = fixture.NewRuntime(*runc, filepath.Join(work, "runc")); err != nil {
 		return err
 	}
@@ -78,13 +78,14 @@ func run(ctx context.Context, args []string) (err error) {
 	if b.minexec, err = filepath.Abs(*minexec); err != nil {
 		return err
 	}
-	if b.load, err = filepath.Abs(*load); err != nil {
-		return err
-	}
 	if b.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.null.Close()) }()
+
+	if err := errors.Join(fixture.WriteRootfs(b.rootfs, *probe), fixture.AddProgram(b.rootfs, *load)); err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
 
 	version, err := b.sameDelegate(ctx)
 	if err != nil {
