@@ -117,6 +117,9 @@ func value(pointer string, raw []byte) json.RawMessage {
 	if pointer == "/process/env" || pointer == "/process" || strings.HasPrefix(pointer, "/process/env/") {
 		return quoted(variables(raw))
 	}
+	if pointer == "/hooks" || strings.HasPrefix(pointer, "/hooks/") {
+		return quoted(fmt.Sprintf("… (%d bytes)", len(raw))) // hooks have variables as well
+	}
 	if len(raw) > maxValue || !utf8.Valid(raw) {
 		return quoted(cut(string(raw)))
 	}

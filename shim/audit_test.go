@@ -317,3 +317,19 @@ func TestLineIsShort(t *testing.T) {
 		t.Error("a secret, or a value that is too long, is in it")
 	}
 }
+
+// TestAuditHidesVariables: what may be a secret is not in the log, only that something was there.
+func TestAuditHidesVariables(t *testing.T) {
+	for _, c := range []bundle.Change{
+		{Pointer: "/process/env/1", From: []byte(`"A=secret"`)},
+		{Pointer: "/process/env", From: []byte(`["A=secret"]`)},
+		{Pointer: "/process", From: []byte(`{"env":["A=secret"]}`)},
+		{Pointer: "/hooks/prestart/0", From: []byte(`{"path":"/x","env":["A=secret"]}`)},
+		{Pointer: "/hooks", To: []byte(`{"prestart":[{"path":"/x","env":["A=secret"]}]}`)},
+	} {
+		e := auditEdits([]bundle.Change{c})[0]
+		if text := string(e.From) + string(e.To); strings.Contains(text, "secret") {
+			t.Errorf("%s: %s", c.Pointer, text)
+		}
+	}
+}
