@@ -15,7 +15,7 @@ import (
 )
 
 // profiles are those that runclamp ships.
-func profiles() []string { return []string{"default"} }
+func profiles() []string { return []string{"default", "strict"} }
 
 // filters: what a seccomp filter costs a start, and how long its program is. Bare runc on both sides, and nothing differs but the
 // filter: Docker's default, against that for the native architecture only, against each of what runclamp makes of it under a profile
