@@ -77,7 +77,8 @@ func look() (s seen, err error) {
 	return s, err
 }
 
-// sockets tries families that programs have, and two that Docker's profile denies. A kernel without one of them says so with another error.
+// sockets tries families that programs have, and two that Docker's profile denies: with EPERM, as Docker's default, or with ENOSYS, as Podman's.
+// A kernel without one of them says so with another error.
 func sockets() []string {
 	var found []string
 	for _, family := range []struct {
@@ -91,7 +92,7 @@ func sockets() []string {
 		if err == nil {
 			err = unix.Close(fd)
 		}
-		if err != unix.EPERM && err != unix.EACCES {
+		if err != unix.EPERM && err != unix.ENOSYS {
 			found = append(found, family.name)
 		}
 	}
