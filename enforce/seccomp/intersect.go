@@ -259,8 +259,10 @@ func (x *intersection) givenUp(name string, p, denials []rule) []rule {
 	return []rule{x.strictest(name)}
 }
 
-// certain: what the rules deny is known.
-func certain(rules []rule) bool { return exact(rules) || !slices.ContainsFunc(rules, lets) }
+// certain: what the rules deny is known, and stays so without those that let through.
+func certain(rules []rule) bool {
+	return !slices.ContainsFunc(rules, lets) || exact(rules) && exact(filter(rules, denies))
+}
 
 // underPermission: both profiles let through by default, and what has no rule in the end is let through.
 func (x *intersection) underPermission(c *call, p, bound []rule) []rule {
@@ -326,14 +328,10 @@ func (x *intersection) judge(of *call, candidate []rule, errors bool) (sound, wh
 		same := func(m meaning) bool {
 			return lets(m.fallback) == lets(c.fallback) && slices.EqualFunc(m.rules, c.rules, sameRule)
 		}
-		if !exact(c.rules) {
-			// The same filter is built as for a profile that is stricter than the other, whatever it does.
-			if (same(p) || all(p, lets)) && (same(bound) || all(bound, lets)) {
-				continue
-			}
-			return false, false
+		if same(p) && (same(bound) || all(bound, lets)) || same(bound) && all(p, lets) {
+			continue // the same filter is built as for a profile that is stricter than the other, whatever it does
 		}
-		if !exact(p.rules) || !exact(bound.rules) {
+		if !exact(c.rules) || !exact(p.rules) || !exact(bound.rules) {
 			return false, false
 		}
 		points, ok := cells(narrowWords(arch), c.rules, p.rules, bound.rules)
