@@ -17,8 +17,8 @@ import (
 //   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
 //     one GT that does not overlap them, or both, if their values have 32 bits;
 //   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
-//     same value; and besides, where only one value has such a second condition, an NE of that value, or of any if none has; with whatever
-//     actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2) since containers/common 0.67. The NE and an
+//     same value; and besides, where only one value has such a second condition, an NE of that value, or of any if none has; or else one LT
+//     and one GT that do not overlap them; with whatever actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2) since containers/common 0.67. The NE and an
 //     equality of another value may contradict each other; which of them counts then depends on their values, and is nothing to rely on;
 //   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how it did so before.
 //
@@ -121,27 +121,34 @@ func leaves(first rule, others []rule) bool {
 }
 
 // parts: different values of one argument; behind each at most an NE of a later argument, or that and an EQ of the same value; and with those of
-// at most one value, an NE of it.
+// at most one value, an NE of it, or else an LT below all and a GT above all.
 func parts(rules []rule) bool {
 	if !short(rules) {
 		return false
 	}
-	var others *specs.LinuxSeccompArg // the NE
-	behind := map[uint64][]specs.LinuxSeccompArg{}
-	single := map[uint64]bool{}
+	var others, below, above *specs.LinuxSeccompArg // the NE, the LT, the GT
+	behind := map[uint64][]specs.LinuxSeccompArg{}  // empty: the value by itself
 	for _, r := range rules {
-		switch {
-		case len(r.args) == 0 || len(r.args) > 2 || r.args[0].Index != rules[0].args[0].Index:
+		if len(r.args) == 0 || len(r.args) > 2 || r.args[0].Index != rules[0].args[0].Index {
 			return false
-		case len(r.args) == 1 && r.args[0].Op == specs.OpNotEqual && others == nil:
-			others = &r.args[0]
-		case r.args[0].Op != specs.OpEqualTo || single[r.args[0].Value]:
-			return false
-		case len(r.args) == 1:
-			single[r.args[0].Value] = true
-		default:
-			behind[r.args[0].Value] = append(behind[r.args[0].Value], r.args[1])
 		}
+		first := &r.args[0]
+		list, seen := behind[first.Value]
+		switch {
+		case len(r.args) == 1 && first.Op == specs.OpNotEqual && others == nil:
+			others = first
+		case len(r.args) == 1 && first.Op == specs.OpLessThan && below == nil:
+			below = first
+		case len(r.args) == 1 && first.Op == specs.OpGreaterThan && above == nil:
+			above = first
+		case first.Op != specs.OpEqualTo || seen && (len(list) != 1 || len(r.args) == 1):
+			return false
+		default:
+			behind[first.Value] = append(list, r.args[1:]...)
+		}
+	}
+	if others != nil && (below != nil || above != nil) || len(behind) == 0 {
+		return false
 	}
 	for v, list := range behind {
 		is := func(op specs.LinuxSeccompOperator) bool {
@@ -149,7 +156,10 @@ func parts(rules []rule) bool {
 				return a.Op == op && a.Index > rules[0].args[0].Index && a.Index == list[0].Index && a.Value == list[0].Value
 			})
 		}
-		if single[v] || others != nil && others.Value != v || !is(specs.OpNotEqual) || len(list) > 2 || len(list) == 2 && !is(specs.OpEqualTo) {
+		switch {
+		case below != nil && v < below.Value || above != nil && v > above.Value:
+			return false
+		case len(list) > 0 && (others != nil && others.Value != v || !is(specs.OpNotEqual) || len(list) == 2 && !is(specs.OpEqualTo)):
 			return false
 		}
 	}

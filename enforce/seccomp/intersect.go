@@ -232,7 +232,7 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 	}
 	rules, complete, found := x.best(c, [][]rule{asked, under(theirs)})
 	if !complete {
-		common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
+		common, _ := products(letting(ours), letting(theirs))
 		plain := writtenOut(common)
 		denials := slices.Clip(denials)
 		candidates := [][]rule{asked, under(theirs), append(denials, under(filter(theirs, lets))...), append(denials, with(common)...), append(denials, with(plain)...)}
@@ -374,6 +374,16 @@ func allowing(fallback rule, rules []rule) (out []rule, whole bool) {
 		out = append(out, rule{specs.ActAllow, nil, l})
 	}
 	return out, whole
+}
+
+// letting is what rules let through and none of them denies, as far as that can be said.
+func letting(rules []rule) []alternative {
+	list := disjoint(conditionsOf(filter(rules, lets)))
+	rest, whole := complement(filter(rules, denies))
+	if less, ok := products(list, rest); whole && ok {
+		return less
+	}
+	return list
 }
 
 // isAll: there is one rule, without conditions.

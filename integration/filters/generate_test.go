@@ -3,6 +3,7 @@ package filters
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -17,8 +18,8 @@ var operatorSets = [][]specs.LinuxSeccompOperator{
 	{specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual},
 }
 
-// partings are rules like those that Podman has for socket(2): different values of an argument, two ways behind some of them, and maybe an NE,
-// with actions of their own.
+// partings are rules like those that Podman has for socket(2): different values of an argument, two ways behind some of them, and maybe an NE, or
+// what is below and above all, with actions of their own.
 func partings(r *rand.Rand, name string) []specs.LinuxSyscall {
 	first := r.IntN(5)
 	values := []uint64{0, 1, 2, 8, 9, 16, 40, 1 << 31, math.MaxUint32}
@@ -32,7 +33,8 @@ func partings(r *rand.Rand, name string) []specs.LinuxSyscall {
 		return specs.LinuxSeccompArg{Index: uint(index), Op: op, Value: v}
 	}
 	others := r.IntN(2) == 0
-	for i, v := range values[:pick(r, 1, 2, 2, 3, 5)] {
+	n := pick(r, 1, 2, 2, 3, 5)
+	for i, v := range values[:n] {
 		later, w := first+1+r.IntN(5-first), pick(r, values...)
 		switch n := r.IntN(4); {
 		case n == 0 && (i == 0 || !others):
@@ -47,6 +49,14 @@ func partings(r *rand.Rand, name string) []specs.LinuxSyscall {
 	}
 	if others {
 		add(is(first, specs.OpNotEqual, values[0]))
+	} else {
+		low, high := slices.Min(values[:n]), slices.Max(values[:n])
+		if r.IntN(2) == 0 && low > 0 {
+			add(is(first, specs.OpLessThan, low-min(low-1, uint64(r.IntN(2)))))
+		}
+		if r.IntN(2) == 0 {
+			add(is(first, specs.OpGreaterThan, high+min(math.MaxUint32-high, uint64(r.IntN(2)))))
+		}
 	}
 	if r.IntN(2) == 0 {
 		r.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
