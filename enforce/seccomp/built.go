@@ -16,9 +16,11 @@ import (
 //   - equalities only, on one argument, with whatever actions;
 //   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
 //     one GT that does not overlap them, or both, if their values have 32 bits;
-//   - equalities of one argument with different values of 32 bits, and behind each at most one NE of a later argument, with one action;
-//   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how Podman's default keeps
-//     NETLINK_AUDIT from socket(2).
+//   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
+//     same value; and besides, where only one value has such a second condition, an NE of that value, or of any if none has; or else one LT
+//     and one GT that do not overlap them; with whatever actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2) since containers/common 0.67. The NE and an
+//     equality of another value may contradict each other; which of them counts then depends on their values, and is nothing to rely on;
+//   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how it did so before.
 //
 // Several LT or LE on one argument come out stricter than written. Rules of several conditions come out looser, even equalities if their
 // values differ above the 32nd bit and their arguments are others, or they are errors (EEXIST) where their actions differ. Of everything else nothing is known, and nothing may be concluded. integration/filters holds this list against libseccomp.
@@ -38,8 +40,11 @@ func exact(rules []rule) bool {
 	if only(rules, specs.OpEqualTo) {
 		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1) || oneAction && short(rules)
 	}
+	if parts(rules) {
+		return true
+	}
 	if oneAction {
-		return sameArguments(rules) && len(rules[0].args) == 1 && oneArgument(rules) || apart(rules) || branches(rules)
+		return sameArguments(rules) && len(rules[0].args) == 1 && oneArgument(rules) || apart(rules)
 	}
 	return denies(rules[0]) && only(rules[:1], specs.OpEqualTo) && leaves(rules[0], rules[1:])
 }
@@ -90,21 +95,6 @@ func short(rules []rule) bool {
 	})
 }
 
-// branches: different values of one argument, and behind each at most one NE.
-func branches(rules []rule) bool {
-	seen := map[uint64]bool{}
-	for _, r := range rules {
-		if len(r.args) == 0 || len(r.args) > 2 || r.args[0].Op != specs.OpEqualTo || r.args[0].Index != rules[0].args[0].Index || r.args[0].Value > math.MaxUint32 || seen[r.args[0].Value] {
-			return false
-		}
-		if len(r.args) == 2 && (r.args[1].Op != specs.OpNotEqual || r.args[1].Index < r.args[0].Index) {
-			return false
-		}
-		seen[r.args[0].Value] = true
-	}
-	return true
-}
-
 // apart: one NE each, on different arguments.
 func apart(rules []rule) bool {
 	if !only(rules, specs.OpNotEqual) {
@@ -128,4 +118,50 @@ func leaves(first rule, others []rule) bool {
 	return !slices.ContainsFunc(others, func(r rule) bool {
 		return !slices.ContainsFunc(first.args, func(a specs.LinuxSeccompArg) bool { return a.Index == r.args[0].Index && a.Value == r.args[0].Value })
 	})
+}
+
+// parts: different values of one argument; behind each at most an NE of a later argument, or that and an EQ of the same value; and with those of
+// at most one value, an NE of it, or else an LT below all and a GT above all.
+func parts(rules []rule) bool {
+	if !short(rules) {
+		return false
+	}
+	var others, below, above *specs.LinuxSeccompArg // the NE, the LT, the GT
+	behind := map[uint64][]specs.LinuxSeccompArg{}  // empty: the value by itself
+	for _, r := range rules {
+		if len(r.args) == 0 || len(r.args) > 2 || r.args[0].Index != rules[0].args[0].Index {
+			return false
+		}
+		first := &r.args[0]
+		list, seen := behind[first.Value]
+		switch {
+		case len(r.args) == 1 && first.Op == specs.OpNotEqual && others == nil:
+			others = first
+		case len(r.args) == 1 && first.Op == specs.OpLessThan && below == nil:
+			below = first
+		case len(r.args) == 1 && first.Op == specs.OpGreaterThan && above == nil:
+			above = first
+		case first.Op != specs.OpEqualTo || seen && (len(list) != 1 || len(r.args) == 1):
+			return false
+		default:
+			behind[first.Value] = append(list, r.args[1:]...)
+		}
+	}
+	if others != nil && (below != nil || above != nil) || len(behind) == 0 {
+		return false
+	}
+	for v, list := range behind {
+		is := func(op specs.LinuxSeccompOperator) bool {
+			return slices.ContainsFunc(list, func(a specs.LinuxSeccompArg) bool {
+				return a.Op == op && a.Index > rules[0].args[0].Index && a.Index == list[0].Index && a.Value == list[0].Value
+			})
+		}
+		switch {
+		case below != nil && v < below.Value || above != nil && v > above.Value:
+			return false
+		case len(list) > 0 && (others != nil && others.Value != v || !is(specs.OpNotEqual) || len(list) == 2 && !is(specs.OpEqualTo)):
+			return false
+		}
+	}
+	return true
 }

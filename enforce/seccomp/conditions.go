@@ -71,6 +71,7 @@ func asOne(on []specs.LinuxSeccompArg) ([]specs.LinuxSeccompArg, bool) {
 		if !holds(a, b.Value) {
 			return []specs.LinuxSeccompArg{a}, true // it excludes the value anyway
 		}
+		return without(a, b.Value)
 	case a.Op == specs.OpMaskedEqual && b.Op == specs.OpMaskedEqual:
 		common := a.Value & b.Value
 		if a.ValueTwo&common != b.ValueTwo&common {
@@ -83,6 +84,27 @@ func asOne(on []specs.LinuxSeccompArg) ([]specs.LinuxSeccompArg, bool) {
 		return []specs.LinuxSeccompArg{b}, true
 	}
 	return nil, false
+}
+
+// without has conditions, one of which holds where the given one, NE or GT, does, but for a value: what is below both, the few values between
+// them, and what is above both.
+func without(a specs.LinuxSeccompArg, value uint64) ([]specs.LinuxSeccompArg, bool) {
+	if a.Op != specs.OpNotEqual && a.Op != specs.OpGreaterThan {
+		return nil, false
+	}
+	low, high := min(value, a.Value), max(value, a.Value)
+	values, ok := valuesOf([]specs.LinuxSeccompArg{{Value: low, Op: specs.OpGreaterThan}, {Value: high, Op: specs.OpLessThan}})
+	if !ok {
+		return nil, false
+	}
+	out := equal(a.Index, values)
+	if a.Op == specs.OpNotEqual && low > 0 {
+		out = append(out, specs.LinuxSeccompArg{Index: a.Index, Value: low, Op: specs.OpLessThan})
+	}
+	if high < math.MaxUint64 {
+		out = append(out, specs.LinuxSeccompArg{Index: a.Index, Value: high, Op: specs.OpGreaterThan})
+	}
+	return out, true
 }
 
 // interval has the values from first to last that a comparison is for. ok is false for masks and NE.
@@ -193,6 +215,25 @@ func products(a, b []alternative) (out []alternative, whole bool) {
 		}
 	}
 	return withoutCovered(out), whole
+}
+
+// disjoint has two NE of different arguments so that they do not overlap. More can be said of that together with other conditions.
+func disjoint(list []alternative) []alternative {
+	for _, l := range list {
+		if len(list) != 2 || len(l) != 1 || l[0].Op != specs.OpNotEqual {
+			return list
+		}
+	}
+	if len(list) != 2 || list[0][0].Index == list[1][0].Index {
+		return list
+	}
+	first, later := list[0][0], list[1][0]
+	if first.Index > later.Index {
+		first, later = later, first
+	}
+	is := first
+	is.Op = specs.OpEqualTo
+	return []alternative{{is, later}, {first}}
 }
 
 // withoutCovered leaves out what another alternative says with fewer of the same conditions.

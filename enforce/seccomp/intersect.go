@@ -232,7 +232,7 @@ func (x *intersection) underDenial(c *call, p, bound []rule) []rule {
 	}
 	rules, complete, found := x.best(c, [][]rule{asked, under(theirs)})
 	if !complete {
-		common, _ := products(conditionsOf(filter(ours, lets)), conditionsOf(filter(theirs, lets)))
+		common, _ := products(letting(ours), letting(theirs))
 		plain := writtenOut(common)
 		denials := slices.Clip(denials)
 		candidates := [][]rule{asked, under(theirs), append(denials, under(filter(theirs, lets))...), append(denials, with(common)...), append(denials, with(plain)...)}
@@ -259,8 +259,10 @@ func (x *intersection) givenUp(name string, p, denials []rule) []rule {
 	return []rule{x.strictest(name)}
 }
 
-// certain: what the rules deny is known.
-func certain(rules []rule) bool { return exact(rules) || !slices.ContainsFunc(rules, lets) }
+// certain: what the rules deny is known, and stays so without those that let through.
+func certain(rules []rule) bool {
+	return !slices.ContainsFunc(rules, lets) || exact(rules) && exact(filter(rules, denies))
+}
 
 // underPermission: both profiles let through by default, and what has no rule in the end is let through.
 func (x *intersection) underPermission(c *call, p, bound []rule) []rule {
@@ -326,14 +328,10 @@ func (x *intersection) judge(of *call, candidate []rule, errors bool) (sound, wh
 		same := func(m meaning) bool {
 			return lets(m.fallback) == lets(c.fallback) && slices.EqualFunc(m.rules, c.rules, sameRule)
 		}
-		if !exact(c.rules) {
-			// The same filter is built as for a profile that is stricter than the other, whatever it does.
-			if (same(p) || all(p, lets)) && (same(bound) || all(bound, lets)) {
-				continue
-			}
-			return false, false
+		if same(p) && (same(bound) || all(bound, lets)) || same(bound) && all(p, lets) {
+			continue // the same filter is built as for a profile that is stricter than the other, whatever it does
 		}
-		if !exact(p.rules) || !exact(bound.rules) {
+		if !exact(c.rules) || !exact(p.rules) || !exact(bound.rules) {
 			return false, false
 		}
 		points, ok := cells(narrowWords(arch), c.rules, p.rules, bound.rules)
@@ -376,6 +374,16 @@ func allowing(fallback rule, rules []rule) (out []rule, whole bool) {
 		out = append(out, rule{specs.ActAllow, nil, l})
 	}
 	return out, whole
+}
+
+// letting is what rules let through and none of them denies, as far as that can be said.
+func letting(rules []rule) []alternative {
+	list := disjoint(conditionsOf(filter(rules, lets)))
+	rest, whole := complement(filter(rules, denies))
+	if less, ok := products(list, rest); whole && ok {
+		return less
+	}
+	return list
 }
 
 // isAll: there is one rule, without conditions.

@@ -22,11 +22,14 @@ func engines(t *testing.T) map[string]*specs.LinuxSeccomp {
 		}
 		return text
 	}
-	containerd := new(specs.LinuxSeccomp)
-	if err := json.Unmarshal(read("containerd.json"), containerd); err != nil {
-		t.Fatal(err)
+	all := map[string]*specs.LinuxSeccomp{"strict": seccomp.Strict()}
+	for _, name := range []string{"containerd", "containerd-2.4", "moby-2"} {
+		p := new(specs.LinuxSeccomp)
+		if err := json.Unmarshal(read(name+".json"), p); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = p
 	}
-	all := map[string]*specs.LinuxSeccomp{"containerd": containerd, "strict": seccomp.Strict()}
 	for name, caps := range map[string][]string{
 		"none": nil, "admin": {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_MODULE", "CAP_BPF"}, "audit": {"CAP_AUDIT_WRITE", "CAP_SYS_CHROOT", "CAP_SYS_NICE"},
 	} {
@@ -35,11 +38,12 @@ func engines(t *testing.T) map[string]*specs.LinuxSeccomp {
 		if err != nil {
 			t.Fatal(err)
 		}
-		podman, err := moby.LoadProfile(string(read("podman.json")), spec)
-		if err != nil {
-			t.Fatal(err)
+		all["docker "+name] = docker
+		for _, file := range []string{"podman", "podman-0.69"} {
+			if all[file+" "+name], err = moby.LoadProfile(string(read(file+".json")), spec); err != nil {
+				t.Fatal(err)
+			}
 		}
-		all["docker "+name], all["podman "+name] = docker, podman
 	}
 	return all
 }

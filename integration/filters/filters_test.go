@@ -344,3 +344,23 @@ func (a arch) words(c call) call {
 func multiplexer(a arch, nr uint32) bool {
 	return a.named == specs.ArchX86 && (nr == a.calls["socketcall"] || nr == a.calls["ipc"])
 }
+
+// TestPartings: rules like Podman's for socket(2) do what they say, with the action that they say.
+func TestPartings(t *testing.T) {
+	l := newLibrary(t)
+	r, count := seeded(t, 400)
+	for range count {
+		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: partings(r, "prctl")}
+		h := l.hold(p)
+		if h.err != nil {
+			t.Fatalf("%v: %s", h.err, text(p))
+		}
+		values, indices := constants([]*specs.LinuxSeccomp{p})
+		for _, a := range l.family {
+			targets := []target{{call{arch: a.audit, nr: a.calls["prctl"]}, arguments(r, values["prctl"], indices["prctl"])}}
+			if at := l.otherwise(h, a, targets); at != "" {
+				t.Fatalf("%s: %s: %s", a.named, at, text(p))
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package filters
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -17,8 +18,57 @@ var operatorSets = [][]specs.LinuxSeccompOperator{
 	{specs.OpEqualTo, specs.OpNotEqual, specs.OpLessThan, specs.OpLessEqual, specs.OpGreaterThan, specs.OpGreaterEqual, specs.OpMaskedEqual},
 }
 
+// partings are rules like those that Podman has for socket(2): different values of an argument, two ways behind some of them, and maybe an NE, or
+// what is below and above all, with actions of their own.
+func partings(r *rand.Rand, name string) []specs.LinuxSyscall {
+	first := r.IntN(5)
+	values := []uint64{0, 1, 2, 8, 9, 16, 40, 1 << 31, math.MaxUint32}
+	r.Shuffle(len(values), func(i, k int) { values[i], values[k] = values[k], values[i] })
+	actions := pick(r, []specs.LinuxSeccompAction{specs.ActAllow, specs.ActTrap}, []specs.LinuxSeccompAction{specs.ActAllow, specs.ActLog, specs.ActTrap, specs.ActKillThread, specs.ActKillProcess})
+	var all []specs.LinuxSyscall
+	add := func(args ...specs.LinuxSeccompArg) {
+		all = append(all, specs.LinuxSyscall{Names: []string{name}, Action: pick(r, actions...), Args: args})
+	}
+	is := func(index int, op specs.LinuxSeccompOperator, v uint64) specs.LinuxSeccompArg {
+		return specs.LinuxSeccompArg{Index: uint(index), Op: op, Value: v}
+	}
+	others := r.IntN(2) == 0
+	n := pick(r, 1, 2, 2, 3, 5)
+	for i, v := range values[:n] {
+		later, w := first+1+r.IntN(5-first), pick(r, values...)
+		switch n := r.IntN(4); {
+		case n == 0 && (i == 0 || !others):
+			add(is(first, specs.OpEqualTo, v), is(later, specs.OpNotEqual, w))
+		case n == 1 && (i == 0 || !others):
+			add(is(first, specs.OpEqualTo, v), is(later, specs.OpEqualTo, w))
+			add(is(first, specs.OpEqualTo, v), is(later, specs.OpNotEqual, w))
+		case n == 2 && i == 0 && others:
+		default:
+			add(is(first, specs.OpEqualTo, v))
+		}
+	}
+	if others {
+		add(is(first, specs.OpNotEqual, values[0]))
+	} else {
+		low, high := slices.Min(values[:n]), slices.Max(values[:n])
+		if r.IntN(2) == 0 && low > 0 {
+			add(is(first, specs.OpLessThan, low-min(low-1, uint64(r.IntN(2)))))
+		}
+		if r.IntN(2) == 0 {
+			add(is(first, specs.OpGreaterThan, high+min(math.MaxUint32-high, uint64(r.IntN(2)))))
+		}
+	}
+	if r.IntN(2) == 0 {
+		r.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	}
+	return all
+}
+
 // entries are rules for one system call.
 func entries(r *rand.Rand, name string) []specs.LinuxSyscall {
+	if r.IntN(8) == 0 {
+		return partings(r, name)
+	}
 	ops := pick(r, operatorSets...)
 	values := pick(r, []uint64{0, 1, 2, 3, 5, 7, 8, 16, 40, 0x7e020000, math.MaxUint32 - 1},
 		[]uint64{0, 1, 2, 3, 8, 0x7e020000, math.MaxUint32, 1 << 32, 1<<32 + 1, 3<<32 + 5, 1 << 63, math.MaxUint64})
