@@ -18,12 +18,14 @@ import (
 //     one GT that does not overlap them, or both, if their values have 32 bits;
 //   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
 //     same value; and besides, where only one value has such a second condition, an NE of that value, or of any if none has; or else one LT
-//     and one GT that do not overlap them; with whatever actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2) since containers/common 0.67. The NE and an
-//     equality of another value may contradict each other; which of them counts then depends on their values, and is nothing to rely on;
+//     and one GT that do not overlap them; with whatever actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2)
+//     since containers/common 0.67. The NE and an equality of another value may contradict each other; which of them counts then depends on
+//     their values, and is nothing to rely on;
 //   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how it did so before.
 //
 // Several LT or LE on one argument come out stricter than written. Rules of several conditions come out looser, even equalities if their
-// values differ above the 32nd bit and their arguments are others, or they are errors (EEXIST) where their actions differ. Of everything else nothing is known, and nothing may be concluded. integration/filters holds this list against libseccomp.
+// values differ above the 32nd bit and their arguments are others, or they are errors (EEXIST) where their actions differ. Of everything else
+// nothing is known, and nothing may be concluded. integration/filters holds this list against libseccomp.
 func exact(rules []rule) bool {
 	for _, r := range rules {
 		for _, a := range r.args {

@@ -11,8 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// Encode writes a value as encoding/json does, but for characters that only matter in HTML, which are left as they are. Like Decode it knows the types that are in configurations, records and audit lines, and no others: encoding/json gets ready for
-// every type that it meets, which takes as long as all else that is written here.
+// Encode writes a value as encoding/json does, but for characters that only matter in HTML, which are left as they are. Like Decode it knows
+// the types that are in configurations, records and audit lines, and no others: encoding/json gets ready for every type that it meets,
+// which takes as long as all else that is written here.
 func Encode(v any) ([]byte, error) {
 	e := encoder{known: map[reflect.Type]fields{}}
 	if err := e.value(reflect.ValueOf(v)); err != nil {
