@@ -244,6 +244,14 @@ func intersected(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection) []
 	if len(n.Void) > 0 {
 		found = append(found, numberless(rules))
 	}
+	if len(found) > 0 && found[0].Detail == "multiplexers" && in.lifted("seccomp", "multiplexers") {
+		// Rules that were worked out without 32-bit x86 say nothing of its own calls, and the engine's may: it stays with the engine's rules
+		// or not at all.
+		for i := range found[1:] {
+			found[0].Edits = append(found[0].Edits, found[i+1].Edits...)
+			found[i+1].Edits = []Edit{}
+		}
+	}
 	return found
 }
 
