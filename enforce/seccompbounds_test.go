@@ -169,6 +169,33 @@ func TestSeccompNumber(t *testing.T) {
 	}
 }
 
+// TestSeccompNumberUnchanged: a profile of which nothing has to be taken out, and of which libseccomp would build such a filter because of a
+// rule for a call that its architectures don't have, does not stay as it is.
+func TestSeccompNumberUnchanged(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const (
+		clone = `{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}`
+		text  = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X32"],"syscalls":[{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},` + clone + `]}`
+		bound = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[` + clone + `]}`
+	)
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+	in.Policy.Controls.Seccomp.Profile, in.Policy.Controls.Seccomp.Architectures = "spec", policy.KeepArchitectures
+	in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{"spec": {Path: "/p.json", Text: []byte(bound)}}}
+	in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+	if err := json.Unmarshal([]byte(text), in.Spec.Linux.Seccomp); err != nil {
+		t.Fatal(err)
+	}
+	d := enforce.Decide(in)
+	if d.Spec == nil || len(d.Findings) != 1 || d.Findings[0].Name() != "seccomp:number" {
+		t.Fatalf("%+v", d.Findings)
+	}
+	if p, added := seccomp.Numbered(d.Spec.Linux.Seccomp); added {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestSeccompMultiplexers: where 32-bit x86 is taken out because its socketcall(2) can't be shut, no exception brings it back with rules that
 // were worked out without it. It stays with the engine's own, if the exceptions lift all that would be taken out of them.
 func TestSeccompMultiplexers(t *testing.T) {

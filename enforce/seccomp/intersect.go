@@ -452,10 +452,11 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 	return calls, true
 }
 
-// numbered has a filter look at the system call's number (Numbered).
+// numbered has a filter look at the system call's number (Numbered). That p's does not is a difference, too: its rules for calls of other
+// architectures, which are left out of the intersection, may be all that brings it about.
 func (x *intersection) numbered(calls []call) []call {
 	s := ruleset{fallback: x.fallback, calls: calls}
-	if !s.numberless(x.archs) {
+	if !s.numberless(x.archs) && (x.Default || !x.p.numberless(x.archs)) {
 		return calls
 	}
 	x.Void = []string{void}
