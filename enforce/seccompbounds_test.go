@@ -196,6 +196,31 @@ func TestSeccompNumberUnchanged(t *testing.T) {
 	}
 }
 
+// TestSeccompNumberLifted: so it is where exceptions have the engine's rules stay.
+func TestSeccompNumberLifted(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const text = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X32"],"syscalls":[
+		{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`
+	for _, allow := range [][]string{{"seccomp:default"}, {"seccomp:default", "seccomp:number"}, {"seccomp"}} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Architectures = policy.KeepArchitectures
+		in.Policy.Exceptions = []policy.Exception{{Name: "old", Allow: append([]string{"seccomp:beyond", "seccomp:conditions", "seccomp:undecided", "seccomp:denied"}, allow...)}}
+		in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+		if err := json.Unmarshal([]byte(text), in.Spec.Linux.Seccomp); err != nil {
+			t.Fatal(err)
+		}
+		d := enforce.Decide(in)
+		if d.Spec == nil || d.Spec.Linux.Seccomp.DefaultAction != specs.ActAllow {
+			t.Fatalf("%s: %+v", allow, d.Findings)
+		}
+		if _, added := seccomp.Numbered(d.Spec.Linux.Seccomp); added != (len(allow) > 1 || allow[0] == "seccomp") {
+			t.Errorf("%s: %+v", allow, d.Spec.Linux.Seccomp.Syscalls)
+		}
+	}
+}
+
 // TestSeccompMultiplexers: where 32-bit x86 is taken out because its socketcall(2) can't be shut, no exception brings it back with rules that
 // were worked out without it. It stays with the engine's own, if the exceptions lift all that would be taken out of them.
 func TestSeccompMultiplexers(t *testing.T) {
