@@ -244,7 +244,35 @@ func intersected(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection) []
 	if len(n.Void) > 0 {
 		found = append(found, numberless(rules))
 	}
-	return found
+	if len(found) > 0 && found[0].Detail == "multiplexers" && in.lifted("seccomp", "multiplexers") {
+		// Rules that were worked out without 32-bit x86 say nothing of its own calls, and the engine's may: it stays with the engine's rules
+		// or not at all.
+		for i := range found[1:] {
+			found[0].Edits = append(found[0].Edits, found[i+1].Edits...)
+			found[i+1].Edits = []Edit{}
+		}
+	}
+	return append(found, liftedNumberless(in, asked, n, found)...)
+}
+
+// liftedNumberless is for the engine's rules, where exceptions have them stay: nothing was worked out for those.
+func liftedNumberless(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection, found []Finding) []Finding {
+	lifted := func(f Finding) bool { return in.lifted("seccomp", f.Detail) }
+	left, rules := *asked, found
+	if len(n.Architectures) > 0 {
+		if !lifted(found[0]) {
+			left.Architectures = n.Profile.Architectures
+		}
+		rules = found[1:]
+	}
+	if len(found) == 0 || len(n.Void) > 0 || slices.ContainsFunc(rules, func(f Finding) bool { return !lifted(f) }) {
+		return nil
+	}
+	p, added := seccomp.Numbered(&left)
+	if !added {
+		return nil
+	}
+	return []Finding{numberless([]Edit{{Set, "/linux/seccomp/syscalls", p.Syscalls}})}
 }
 
 // numberless is the finding that a profile needs one more rule. It is libseccomp's fault, and no reason to refuse.

@@ -169,32 +169,118 @@ func TestSeccompNumber(t *testing.T) {
 	}
 }
 
-// TestSeccompMultiplexers: where 32-bit x86 is taken out because its socketcall(2) can't be shut, an exception for foreign architectures does
-// not bring it back. The rules were worked out without it.
-func TestSeccompMultiplexers(t *testing.T) {
+// TestSeccompNumberUnchanged: a profile of which nothing has to be taken out, and of which libseccomp would build such a filter because of a
+// rule for a call that its architectures don't have, does not stay as it is.
+func TestSeccompNumberUnchanged(t *testing.T) {
 	if seccomp.Native() != specs.ArchX86_64 {
 		t.Skip("left out: it is about x86-64")
 	}
-	const text = `{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
-		{"names":["socketcall"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":0,"value":9,"op":"SCMP_CMP_EQ"}]},
-		{"names":["read","connect","bind","socket"],"action":"SCMP_ACT_ALLOW"}]}`
-	for _, tt := range []struct {
-		allow string
-		want  int
-	}{{"seccomp:architectures", 1}, {"seccomp:multiplexers", 2}} {
+	const (
+		clone = `{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}`
+		text  = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X32"],"syscalls":[{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},` + clone + `]}`
+		bound = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[` + clone + `]}`
+	)
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+	in.Policy.Controls.Seccomp.Profile, in.Policy.Controls.Seccomp.Architectures = "spec", policy.KeepArchitectures
+	in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{"spec": {Path: "/p.json", Text: []byte(bound)}}}
+	in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+	if err := json.Unmarshal([]byte(text), in.Spec.Linux.Seccomp); err != nil {
+		t.Fatal(err)
+	}
+	d := enforce.Decide(in)
+	if d.Spec == nil || len(d.Findings) != 1 || d.Findings[0].Name() != "seccomp:number" {
+		t.Fatalf("%+v", d.Findings)
+	}
+	if p, added := seccomp.Numbered(d.Spec.Linux.Seccomp); added {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestSeccompNumberLifted: so it is where exceptions have the engine's rules stay.
+func TestSeccompNumberLifted(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const text = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X32"],"syscalls":[
+		{"names":["chown32"],"action":"SCMP_ACT_ERRNO"},{"names":["clone"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`
+	for _, allow := range [][]string{{"seccomp:default"}, {"seccomp:default", "seccomp:number"}, {"seccomp"}} {
 		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
 		in.Policy.Controls.Seccomp.Architectures = policy.KeepArchitectures
-		in.Policy.Exceptions = []policy.Exception{{Name: "old", Allow: []string{tt.allow}}}
+		in.Policy.Exceptions = []policy.Exception{{Name: "old", Allow: append([]string{"seccomp:beyond", "seccomp:conditions", "seccomp:undecided", "seccomp:denied"}, allow...)}}
 		in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
 		if err := json.Unmarshal([]byte(text), in.Spec.Linux.Seccomp); err != nil {
 			t.Fatal(err)
 		}
 		d := enforce.Decide(in)
-		if !slices.ContainsFunc(d.Findings, func(f enforce.Finding) bool { return f.Name() == "seccomp:multiplexers" }) || d.Spec == nil {
+		if d.Spec == nil || d.Spec.Linux.Seccomp.DefaultAction != specs.ActAllow {
+			t.Fatalf("%s: %+v", allow, d.Findings)
+		}
+		if _, added := seccomp.Numbered(d.Spec.Linux.Seccomp); added != (len(allow) > 1 || allow[0] == "seccomp") {
+			t.Errorf("%s: %+v", allow, d.Spec.Linux.Seccomp.Syscalls)
+		}
+	}
+}
+
+// TestSeccompMultiplexers: where 32-bit x86 is taken out because its socketcall(2) can't be shut, no exception brings it back with rules that
+// were worked out without it. It stays with the engine's own, if the exceptions lift all that would be taken out of them.
+func TestSeccompMultiplexers(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const (
+		denies = `{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+			{"names":["socketcall"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":0,"value":9,"op":"SCMP_CMP_EQ"}]},
+			{"names":["read","connect","bind","socket"],"action":"SCMP_ACT_ALLOW"}]}`
+		more = `{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+			{"names":["socketcall"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":0,"value":9,"op":"SCMP_CMP_EQ"}]},
+			{"names":["connect"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":3,"op":"SCMP_CMP_EQ"}]},
+			{"names":["read","vm86"],"action":"SCMP_ACT_ALLOW"}]}`
+		lets = `{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+			{"names":["socketcall"],"action":"SCMP_ACT_KILL_PROCESS","args":[{"index":0,"value":9,"op":"SCMP_CMP_EQ"}]},
+			{"names":["chown32"],"action":"SCMP_ACT_KILL_PROCESS"},
+			{"names":["socket"],"action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":16,"op":"SCMP_CMP_EQ"}]}]}`
+		exact = `{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`
+		mount = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_ERRNO"}]}`
+	)
+	for _, tt := range []struct {
+		text, bound string
+		allow       []string
+		stays       bool
+	}{
+		{text: exact, allow: []string{"seccomp:multiplexers"}},
+		{text: denies, allow: []string{"seccomp:architectures"}},
+		{text: denies, allow: []string{"seccomp:multiplexers"}},
+		{text: denies, allow: []string{"seccomp:multiplexers", "seccomp:conditions"}, stays: true},
+		{text: denies, allow: []string{"seccomp"}, stays: true},
+		{text: more, allow: []string{"seccomp:multiplexers"}},
+		{text: more, allow: []string{"seccomp:multiplexers", "seccomp:beyond"}, stays: true},
+		{text: lets, bound: mount, allow: []string{"seccomp:beyond"}},
+		{text: lets, bound: mount, allow: []string{"seccomp:multiplexers"}},
+		{text: lets, bound: mount, allow: []string{"seccomp:multiplexers", "seccomp:beyond"}, stays: true},
+	} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Architectures = policy.KeepArchitectures
+		if tt.bound != "" {
+			in.Policy.Controls.Seccomp.Profile = "spec"
+			in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{"spec": {Path: "/p.json", Text: []byte(tt.bound)}}}
+		}
+		in.Policy.Exceptions = []policy.Exception{{Name: "old", Allow: tt.allow}}
+		in.Spec.Linux.Seccomp = new(specs.LinuxSeccomp)
+		if err := json.Unmarshal([]byte(tt.text), in.Spec.Linux.Seccomp); err != nil {
+			t.Fatal(err)
+		}
+		asked := in.Spec.Linux.Seccomp
+		d := enforce.Decide(in)
+		found := slices.ContainsFunc(d.Findings, func(f enforce.Finding) bool { return f.Name() == "seccomp:multiplexers" })
+		if found == (tt.text == exact) || d.Spec == nil {
 			t.Fatalf("%s: %+v", tt.allow, d.Findings)
 		}
-		if got := d.Spec.Linux.Seccomp.Architectures; len(got) != tt.want {
-			t.Errorf("%s: the architectures are %v", tt.allow, got)
+		got := d.Spec.Linux.Seccomp
+		if stays := slices.Contains(got.Architectures, specs.ArchX86); stays != tt.stays || stays && !reflect.DeepEqual(got, asked) {
+			t.Errorf("%s: %+v", tt.allow, got)
+		}
+		if answer, why := seccomp.Compare(got, asked); answer != seccomp.Yes {
+			t.Errorf("%s: looser than the engine's own: %v", tt.allow, why)
 		}
 	}
 }

@@ -80,6 +80,18 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 		without.Architectures = slices.DeleteFunc(slices.Clone(p.Architectures), func(a specs.Arch) bool { return a == specs.ArchX86 })
 		n, err := Intersect(&without, bound)
 		n.Architectures = append(n.Architectures, specs.ArchX86)
+		// What only 32-bit x86 has goes as well, and somebody may want to keep that architecture.
+		had := slices.Concat(n.Removed, n.Limited, n.Undecided)
+		for _, more := range []struct {
+			names *[]string
+			of    []string
+		}{{&n.Removed, x.Removed}, {&n.Limited, x.Limited}, {&n.Undecided, x.Undecided}} {
+			for _, name := range more.of {
+				if !slices.Contains(had, name) {
+					*more.names = append(*more.names, name)
+				}
+			}
+		}
 		return n, err
 	}
 	calls = x.numbered(calls)
@@ -448,10 +460,11 @@ func (x *intersection) shutMultiplexers(calls []call, out *specs.LinuxSeccomp) (
 	return calls, true
 }
 
-// numbered has a filter look at the system call's number (Numbered).
+// numbered has a filter look at the system call's number (Numbered). That p's does not is a difference, too: its rules for calls of other
+// architectures, which are left out of the intersection, may be all that brings it about.
 func (x *intersection) numbered(calls []call) []call {
 	s := ruleset{fallback: x.fallback, calls: calls}
-	if !s.numberless(x.archs) {
+	if !s.numberless(x.archs) && (x.Default || !x.p.numberless(x.archs)) {
 		return calls
 	}
 	x.Void = []string{void}
