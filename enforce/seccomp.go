@@ -116,7 +116,6 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 	if len(names) == 0 {
 		names = []string{string(policy.DefaultProfile)} // what is installed where the engine sends none
 	}
-	keep := keepsArchitectures(in) && !noProfile(asked)
 	var bound *specs.LinuxSeccomp
 	for _, name := range names {
 		p, err := seccompBound(name, in.Facts.Seccomp, bounding)
@@ -124,7 +123,11 @@ func boundOf(in Input, asked *specs.LinuxSeccomp) (*specs.LinuxSeccomp, *Finding
 			return nil, &Finding{Detail: "profile", Pointer: "/linux/seccomp", Found: fmt.Sprintf("the policy's seccomp.profile %s: %v", name, err), Wanted: "a profile that can be read",
 				Mend: "correct the profile (clampctl profile lint), or the policy that names it"}
 		}
-		if keep {
+		switch {
+		case !keepsArchitectures(in):
+			// Whatever the profile itself names: a file of Docker's form has all of the machine's (archMap).
+			p.Architectures = []specs.Arch{seccomp.Native()}
+		case !noProfile(asked):
 			p.Architectures = append([]specs.Arch{seccomp.Native()}, seccomp.Family()...)
 		}
 		if bound == nil {

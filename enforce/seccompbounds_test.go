@@ -284,3 +284,26 @@ func TestSeccompMultiplexers(t *testing.T) {
 		}
 	}
 }
+
+// TestSeccompNativeWhateverTheFileNames: a file of the policy's that names foreign architectures, as all of Docker's form do, brings none in.
+func TestSeccompNativeWhateverTheFileNames(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
+	const text = `{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86","SCMP_ARCH_X32"]}],
+		"syscalls":[{"names":["read","write","exit_group"],"action":"SCMP_ACT_ALLOW"}]}`
+	for _, sent := range []bool{false, true} {
+		in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+		in.Policy.Controls.Seccomp.Profile = "spec"
+		in.Facts.Seccomp = enforce.Seccomp{Profiles: map[string]enforce.SeccompProfile{"spec": {Path: "/p.json", Text: []byte(text)}}}
+		in.Spec.Linux.Seccomp = nil
+		if sent {
+			in.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32},
+				Syscalls: []specs.LinuxSyscall{{Names: []string{"read"}, Action: specs.ActAllow}}}
+		}
+		d := enforce.Decide(in)
+		if d.Spec == nil || !slices.Equal(d.Spec.Linux.Seccomp.Architectures, []specs.Arch{specs.ArchX86_64}) {
+			t.Errorf("sent %v: %+v", sent, d.Findings)
+		}
+	}
+}
