@@ -19,8 +19,8 @@ import (
 //   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
 //     same value; and besides, where only one value has such a second condition, an NE of that value, or of any if none has; or else one LT
 //     and one GT that do not overlap them; with whatever actions. That is how Podman's default keeps AF_VSOCK and NETLINK_AUDIT from socket(2)
-//     since containers/common 0.67. The NE and an equality of another value may contradict each other; which of them counts then depends on
-//     their values, and is nothing to rely on;
+//     since containers/common 0.67. The NE and an equality of another value may contradict each other, unless both deny; which of them
+//     counts then depends on their values, and is nothing to rely on;
 //   - one NE each, on different arguments, with one action; and before them a denial of what is left, which is how it did so before.
 //
 // Several LT or LE on one argument come out stricter than written. Rules of several conditions come out looser, even equalities if their
@@ -128,8 +128,9 @@ func parts(rules []rule) bool {
 	if !short(rules) {
 		return false
 	}
-	var others, below, above *specs.LinuxSeccompArg // the NE, the LT, the GT
-	behind := map[uint64][]specs.LinuxSeccompArg{}  // empty: the value by itself
+	var others *rule                               // the NE
+	var below, above *specs.LinuxSeccompArg        // the LT, the GT
+	behind := map[uint64][]specs.LinuxSeccompArg{} // empty: the value by itself
 	for _, r := range rules {
 		if len(r.args) == 0 || len(r.args) > 2 || r.args[0].Index != rules[0].args[0].Index {
 			return false
@@ -138,7 +139,7 @@ func parts(rules []rule) bool {
 		list, seen := behind[first.Value]
 		switch {
 		case len(r.args) == 1 && first.Op == specs.OpNotEqual && others == nil:
-			others = first
+			others = &r
 		case len(r.args) == 1 && first.Op == specs.OpLessThan && below == nil:
 			below = first
 		case len(r.args) == 1 && first.Op == specs.OpGreaterThan && above == nil:
@@ -152,6 +153,12 @@ func parts(rules []rule) bool {
 	if others != nil && (below != nil || above != nil) || len(behind) == 0 {
 		return false
 	}
+	// Of two denials that are not the same it is not known which one counts.
+	if others != nil && denies(*others) && slices.ContainsFunc(rules, func(r rule) bool {
+		return r.args[0].Value != others.args[0].Value && denies(r) && !sameAction(r, *others)
+	}) {
+		return false
+	}
 	for v, list := range behind {
 		is := func(op specs.LinuxSeccompOperator) bool {
 			return slices.ContainsFunc(list, func(a specs.LinuxSeccompArg) bool {
@@ -161,7 +168,7 @@ func parts(rules []rule) bool {
 		switch {
 		case below != nil && v < below.Value || above != nil && v > above.Value:
 			return false
-		case len(list) > 0 && (others != nil && others.Value != v || !is(specs.OpNotEqual) || len(list) == 2 && !is(specs.OpEqualTo)):
+		case len(list) > 0 && (others != nil && others.args[0].Value != v || !is(specs.OpNotEqual) || len(list) == 2 && !is(specs.OpEqualTo)):
 			return false
 		}
 	}
