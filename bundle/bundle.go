@@ -120,7 +120,7 @@ func (b *Bundle) WriteRecord(config []byte, r Record) error {
 	}
 	if len(text) > maxRecord {
 		// start and exec could not read it.
-		return fmt.Errorf("%s would have %d bytes: the configuration asks for too much", recordName, len(text))
+		return fmt.Errorf("%s would have %d bytes, for %d findings: the configuration asks for too much", recordName, len(text), len(r.Findings))
 	}
 	return b.replace(recordName, text, ours(0o600))
 }

@@ -415,8 +415,8 @@ func TestNamesAreNoDevice(t *testing.T) {
 // TestRecordIsReadable: what start and exec could not read is not written.
 func TestRecordIsReadable(t *testing.T) {
 	b := newBundle(t, plain)
-	r := Record{Source: strings.Repeat("x", maxRecord)}
-	if err := b.WriteRecord([]byte(plain), r); err == nil || !strings.Contains(err.Error(), "bytes: the configuration asks for too much") {
+	r := Record{Findings: []enforce.Finding{{Found: strings.Repeat("x", maxRecord)}}}
+	if err := b.WriteRecord([]byte(plain), r); err == nil || !strings.Contains(err.Error(), "for 1 findings: the configuration asks for too much") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := b.ReadRecord(readConfig(t, b)); !errors.Is(err, ErrNoRecord) {

@@ -43,7 +43,7 @@ func TestEncode(t *testing.T) {
 		json.RawMessage("{ \"a\":\n[1, \"<\"] }"), []json.RawMessage{nil, json.RawMessage("1")},
 		specs.LinuxWeightDevice{LinuxBlockIODevice: specs.LinuxBlockIODevice{Major: 1}}, specs.LinuxPids{Limit: &n}, specs.Spec{},
 		specs.Process{Args: []string{}, User: specs.User{AdditionalGids: []uint32{1, 2}}, Capabilities: &specs.LinuxCapabilities{Ambient: []string{}}},
-		enforce.Finding{Control: "a", Edits: []enforce.Edit{{}}}, Record{},
+		enforce.Finding{Control: "a", Edits: []enforce.Edit{{}}}, Record{Findings: []enforce.Finding{{}}},
 	} {
 		sameAsStandard(t, v)
 	}

@@ -49,6 +49,8 @@ type Record struct {
 	// ConfigSHA256 is of the config.json that was decided about and left in the bundle, in hexadecimal. Who changes that file
 	// makes a container that was never decided about.
 	ConfigSHA256 string `json:"configSHA256"`
+	// Findings are for people: without an audit log they stand nowhere else.
+	Findings []enforce.Finding `json:"findings,omitempty"`
 }
 
 // Policy says which policy a decision came from, and what of it applied.

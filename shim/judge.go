@@ -93,6 +93,6 @@ func (j Judgement) record(p PolicyFile) bundle.Record {
 	return bundle.Record{
 		Source: j.Policy.Source, Policy: j.provenance, Workload: j.Workload, Mode: p.Mode, Verdict: j.Decision.Verdict,
 		Proof: bundle.ProofNone, RequireProof: j.Policy.RequireProof,
-		Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Mounts: j.mounts, Audit: j.Policy.Audit,
+		Exec: enforce.NewExecSettings(j.Policy), Resources: enforce.NewResourceSettings(j.Policy), Mounts: j.mounts, Audit: j.Policy.Audit, Findings: j.Decision.Findings,
 	}
 }

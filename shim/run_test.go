@@ -216,6 +216,11 @@ func TestCreate(t *testing.T) {
 			if names := names(t, l.bundle); names != "config.json rootfs runclamp.json" {
 				t.Errorf("the bundle has %s", names)
 			}
+			// Without a policy file there is no audit log, and this is where people find it.
+			record, err := os.ReadFile(filepath.Join(l.bundle, "runclamp.json"))
+			if err != nil || !strings.Contains(string(record), `"control":"nonRoot","detail":"uid"`) {
+				t.Errorf("the record does not say what was found: %s, %v", record, err)
+			}
 			if leaked := l.ours(to); len(leaked) > 0 {
 				t.Errorf("the delegate inherits %q", leaked)
 			}
