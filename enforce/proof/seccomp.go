@@ -71,7 +71,7 @@ const mostCalls = 1024
 
 // namesOn are the names of an architecture's calls, by number.
 func namesOn(on architecture) []string {
-	names := make([]string, 0, 512)
+	names := make([]string, 0, 512) // room for nearly all of an architecture's
 	for name, numbers := range syscalls.All() {
 		number, ok := numbers.On(on.named)
 		if number &^= on.bit; !ok || number >= mostCalls {

@@ -219,12 +219,8 @@ func products(a, b []alternative) (out []alternative, whole bool) {
 
 // disjoint has two NE of different arguments so that they do not overlap. More can be said of that together with other conditions.
 func disjoint(list []alternative) []alternative {
-	for _, l := range list {
-		if len(list) != 2 || len(l) != 1 || l[0].Op != specs.OpNotEqual {
-			return list
-		}
-	}
-	if len(list) != 2 || list[0][0].Index == list[1][0].Index {
+	differs := func(l alternative) bool { return len(l) == 1 && l[0].Op == specs.OpNotEqual }
+	if len(list) != 2 || !differs(list[0]) || !differs(list[1]) || list[0][0].Index == list[1][0].Index {
 		return list
 	}
 	first, later := list[0][0], list[1][0]

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string) (err error) {
 	minexec := flags.String("minexec", "bin/minexec", "the static program that only executes another")
 	load := flags.String("load", "bin/load", "the static program that works in a container")
 	names := flags.String("only", "", "the groups to measure, with commas between them: start, parallel, policy, filter, exec, pass-through, load")
-	parent := flags.String("work", "/var/lib", "where to make the work folder, which is root's own: a tmpfs, as that is in which engines have their bundles and runc its records")
+	parent := flags.String("work", "/var/lib", "where to make the work folder, on which a tmpfs is mounted, as engines have their bundles on one; root's own, and programs may be run there")
 	n := flags.Int("n", 40, "pairs that count; ten times as many where a container is not started")
 	warmup := flags.Int("warmup", 3, "pairs that don't, before them")
 	if err := flags.Parse(args); err != nil {
