@@ -194,6 +194,7 @@ func foreign(kept, gone []specs.Arch) []Finding {
 		Detail: "architectures", Pointer: "/linux/seccomp/architectures",
 		Found:  moreArchitectures(len(gone)),
 		Wanted: "those that the policy keeps",
+		Mend:   "use a profile for the machine's own architecture, or have the policy keep the others (seccomp.architectures: keep)",
 		Edits:  []Edit{{Set, "/linux/seccomp/architectures", kept}},
 	}}
 }
@@ -205,6 +206,7 @@ func intersected(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection) []
 		// out without it.
 		for i := range found {
 			found[i].Detail, found[i].Wanted = "multiplexers", "none whose socketcall(2) and ipc(2) get round the rules for other calls"
+			found[i].Mend = "use a profile for the machine's own architecture"
 		}
 	}
 	rules := []Edit{{Set, "/linux/seccomp/syscalls", n.Profile.Syscalls}}
@@ -243,6 +245,11 @@ func intersected(in Input, asked *specs.LinuxSeccomp, n seccomp.Intersection) []
 			Edits:  rules,
 		})
 		rules = []Edit{} // one edit serves them all
+	}
+	for i := range found {
+		if found[i].Mend == "" {
+			found[i].Mend = `use a profile that lets less through: "--security-opt seccomp=FILE" (Kubernetes: securityContext.seccompProfile); clampctl profile diff tells what`
+		}
 	}
 	if len(n.Void) > 0 {
 		found = append(found, numberless(rules))

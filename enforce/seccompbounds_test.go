@@ -307,3 +307,23 @@ func TestSeccompNativeWhateverTheFileNames(t *testing.T) {
 		}
 	}
 }
+
+// TestSeccompMends: where the policy refuses what it could mend, the refusal says what to do.
+func TestSeccompMends(t *testing.T) {
+	in := enforce.Input{Policy: policy.Policy{Controls: hardened(t)}, Facts: facts(), Spec: clean(t)}
+	in.Policy.Controls.Seccomp.Action = policy.Reject
+	in.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{seccomp.Native(), specs.ArchMIPS}}
+	d := enforce.Decide(in)
+	var got []string
+	for _, f := range d.Findings {
+		if f.Control == "seccomp" && f.Action == policy.Reject {
+			got = append(got, f.Name())
+			if f.Mend == "" {
+				t.Errorf("%s has no mend", f.Name())
+			}
+		}
+	}
+	if !slices.Contains(got, "seccomp:architectures") || !slices.Contains(got, "seccomp:default") || d.Verdict != enforce.Refused {
+		t.Errorf("%s: %v", d.Verdict, got)
+	}
+}
