@@ -39,7 +39,7 @@ func (r Runtime) delegate() (delegate, error) {
 		if err != nil {
 			return delegate{}, fmt.Errorf("the delegate: %w", err)
 		}
-		d, err := openDelegate(c, inUserNamespace())
+		d, err := openDelegate(c, r.host.UserNamespace)
 		if err != nil {
 			err = fmt.Errorf("the delegate %s: %w", c, err)
 			if errors.Is(err, errItself) {
@@ -165,7 +165,7 @@ func ThisHost() Host {
 // DelegateProgram is the delegate that runclamp would hand over to, for others to call: where it is, and by which name it is to be called.
 // Its name is runc's or crun's, whatever its file is called.
 func DelegateProgram(confDir string) (path, argv0, name string, err error) {
-	d, err := Runtime{ConfDir: confDir}.delegate()
+	d, err := Runtime{ConfDir: confDir, host: ThisHost()}.delegate()
 	if err != nil {
 		return "", "", "", err
 	}

@@ -33,17 +33,22 @@ type PolicyFile struct {
 }
 
 func (r Runtime) policy() (PolicyFile, error) {
-	return ReadPolicy(r.ConfDir, r.RunDir, r.Name, r.Now())
+	return readPolicy(r.ConfDir, r.RunDir, r.Name, r.Now(), r.host.UserNamespace)
 }
 
 // ReadPolicy reads the policy that a runtime's name stands for. Nothing that whoever starts a container can choose has a say in
-// which one: no flag, no variable, no annotation. runDir is where the parsed form of a large one is kept; empty is nowhere.
-func ReadPolicy(confDir, runDir, called string, now time.Time) (PolicyFile, error) {
+// which one: no flag, no variable, no annotation.
+func ReadPolicy(confDir, called string, now time.Time) (PolicyFile, error) {
+	return readPolicy(confDir, "", called, now, inUserNamespace())
+}
+
+// readPolicy keeps the parsed form of a large policy in runDir; empty is nowhere.
+func readPolicy(confDir, runDir, called string, now time.Time, unchecked bool) (PolicyFile, error) {
 	name, named, err := policyName(called)
 	if err != nil {
 		return PolicyFile{}, err
 	}
-	p := PolicyFile{confDir: confDir, path: filepath.Join(confDir, name+".yaml"), unchecked: inUserNamespace()}
+	p := PolicyFile{confDir: confDir, path: filepath.Join(confDir, name+".yaml"), unchecked: unchecked}
 	_, err = os.Lstat(p.path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		p.path = ""

@@ -30,13 +30,15 @@ type Runtime struct {
 	Now  func() time.Time
 	// begin is when it was called.
 	begin time.Time
+	// host is what Host told: the kernel is asked once.
+	host Host
 	// to is who is handed over to.
 	to delegate
 }
 
 // Run executes the delegate and does not return, or it reports why not and returns the exit status.
 func (r Runtime) Run() (status int) {
-	r.begin = r.Now()
+	r.begin, r.host = r.Now(), r.Host()
 	to, delegateErr := r.delegate()
 	dialect := Runc()
 	if delegateErr == nil {
@@ -89,7 +91,7 @@ func (r Runtime) verb(g Global, verb string, rest []string) error {
 
 // intercept takes the verb's command line apart before anything else is done.
 func (r Runtime) intercept(g Global, verb string, rest []string, do func(Global, Invocation) error) error {
-	inv, err := ParseVerb(g, verb, rest, r.Host())
+	inv, err := ParseVerb(g, verb, rest, r.host)
 	if err != nil {
 		// Under mode audit nothing is refused, and the delegate is asked what it makes of it.
 		e := r.newEntry(Invocation{Verb: verb})

@@ -25,7 +25,7 @@ func (r Runtime) start(g Global, inv Invocation) error {
 	case c.record == nil:
 		err = fmt.Errorf("container %q: %w: it was created by another runtime; create it with runclamp", inv.ID, bundle.ErrNoRecord)
 	default:
-		err = prove(c, r.Now(), &e)
+		err = prove(c, r.host, r.Now(), &e)
 	}
 	if err := r.conclude(g, e, err); err != nil {
 		return err
@@ -35,8 +35,8 @@ func (r Runtime) start(g Global, inv Invocation) error {
 
 // prove holds the process that waits for its start against the configuration that was decided about. What could not be read is
 // recorded, or in the way if the policy requires the proof.
-func prove(c container, now time.Time, e *entry) error {
-	found, mounted := proofOf(c, now)
+func prove(c container, h Host, now time.Time, e *entry) error {
+	found, mounted := proofOf(c, h, now)
 	d := enforce.Decision{Verdict: enforce.Unchanged, Findings: found}
 	e.Proof = bundle.ProofPassed
 	for i := range found {
@@ -67,12 +67,12 @@ func prove(c container, now time.Time, e *entry) error {
 }
 
 // proofOf is what is found of the process, and of its mounts, whose sources were judged when they were not made yet.
-func proofOf(c container, now time.Time) (found, mounted []enforce.Finding) {
+func proofOf(c container, h Host, now time.Time) (found, mounted []enforce.Finding) {
 	if c.init.PID <= 0 {
 		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}, nil
 	}
 	host := proof.ThisHost()
-	host.FilterLast = c.crun
+	host.FilterLast, host.Rootless = c.crun, h.UserNamespace
 	facts, err := proof.Read(host, proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
 	if err != nil {
 		return []enforce.Finding{proof.NotRead("", err)}, nil

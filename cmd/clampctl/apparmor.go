@@ -40,7 +40,7 @@ func profilesOf(files []string, called string) ([]apparmor.Profile, error) {
 	if len(files) > 0 {
 		return all, nil
 	}
-	p, err := shim.ReadPolicy(confDir, "", called, time.Now())
+	p, err := shim.ReadPolicy(confDir, called, time.Now())
 	if err != nil {
 		return nil, err
 	}

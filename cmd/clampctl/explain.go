@@ -31,7 +31,7 @@ nobody does here: such a bundle counts as an unknown engine's.`,
 			if err != nil {
 				return err
 			}
-			p, err := shim.ReadPolicy(confDir, "", called, time.Now())
+			p, err := shim.ReadPolicy(confDir, called, time.Now())
 			if err != nil {
 				return err
 			}

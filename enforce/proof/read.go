@@ -26,6 +26,8 @@ type Host struct {
 	// FilterLast: under no-new-privileges the delegate installs the seccomp filter only when it has been told to start, right
 	// before execve(2). So crun does (src/libcrun/container.c, container_init), and there is nothing to be read before.
 	FilterLast bool
+	// Rootless: this is not the initial user namespace, so the engine is somebody's own.
+	Rootless bool
 }
 
 // errFilterLast is why a filter was not read.
@@ -46,7 +48,7 @@ type Process struct {
 // Read reads what a configuration says something about. It is an error if that process is not there any more, before or after: then
 // nothing is known. What can't be read for another reason is in the facts' Unread.
 func Read(h Host, p Process, spec *specs.Spec) (Facts, error) {
-	r := reader{host: h, dir: filepath.Join(h.Proc, strconv.Itoa(p.PID)), spec: spec}
+	r := reader{host: h, dir: filepath.Join(h.Proc, strconv.Itoa(p.PID)), spec: spec, facts: Facts{Rootless: h.Rootless}}
 	if err := r.same(p); err != nil {
 		return Facts{}, err
 	}
@@ -118,9 +120,6 @@ func (r *reader) all(pid int) {
 	default:
 		programs <- nil
 	}
-	self, err := os.ReadFile(filepath.Join(r.host.Proc, "self/uid_map"))
-	// The initial one maps every ID to itself (user_namespaces(7)).
-	r.facts.Rootless = err == nil && strings.Join(strings.Fields(string(self)), " ") != "0 0 4294967295"
 	r.gap(factStatus, r.status())
 	r.gap(factMounts, r.mounts())
 	r.namespaces()
