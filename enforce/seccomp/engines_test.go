@@ -162,7 +162,7 @@ func said(n *Intersection, full bool) string {
 		if len(s.Args) > 0 {
 			fmt.Fprintf(&b, " %s", allOf(s.Args))
 		}
-		fmt.Fprintf(&b, ":\n%s\n", strings.Join(s.Names, "\n"))
+		fmt.Fprintf(&b, ":\n%s\n", strings.Join(slices.Sorted(slices.Values(s.Names)), "\n"))
 	}
 	return b.String()
 }
