@@ -41,6 +41,9 @@ func checkAppArmor(in Input) []Finding {
 	if host.Loaded[label] {
 		return nil
 	}
+	if !host.Enabled || host.Permissive != "" {
+		return []Finding{noAppArmor(want, host)}
+	}
 	own, problem := ownProfile(want, host)
 	f := Finding{
 		Detail: "unconfined", Pointer: "/process/apparmorProfile",
@@ -56,17 +59,6 @@ func checkAppArmor(in Input) []Finding {
 		f.Mend = "load that profile in enforce mode, or name another (Docker: --security-opt apparmor=PROFILE; Kubernetes: securityContext.appArmorProfile)"
 	}
 	switch {
-	case !host.Enabled || host.Permissive != "":
-		f.Detail, f.Found, f.Wanted = "unavailable", "a kernel without AppArmor", "AppArmor"
-		f.Mend = "boot the host with apparmor=1 security=apparmor, or say appArmor.ifUnavailable: skip in the policy"
-		if host.Enabled {
-			f.Found = fmt.Sprintf("a kernel whose AppArmor denies nothing (mode %s)", host.Permissive)
-			f.Mend = "echo enforce >/sys/module/apparmor/parameters/mode, or say appArmor.ifUnavailable: skip in the policy"
-		}
-		f.Action = policy.Reject
-		if want.IfUnavailable == policy.SkipUnavailable {
-			f.Action = policy.Audit
-		}
 	case problem != "":
 		f.Wanted = problem
 	case own.Text == "" && !host.Loaded[own.Name]:
@@ -86,6 +78,23 @@ func checkAppArmor(in Input) []Finding {
 		}
 	}
 	return []Finding{f}
+}
+
+// noAppArmor: there is nothing that a profile could be loaded into.
+func noAppArmor(want policy.AppArmor, host AppArmor) Finding {
+	f := Finding{
+		Detail: "unavailable", Pointer: "/process/apparmorProfile", Found: "a kernel without AppArmor", Wanted: "AppArmor",
+		Mend:   "boot the host with apparmor=1 security=apparmor, or say appArmor.ifUnavailable: skip in the policy",
+		Action: policy.Reject,
+	}
+	if host.Enabled {
+		f.Found = fmt.Sprintf("a kernel whose AppArmor denies nothing (mode %s)", host.Permissive)
+		f.Mend = "echo enforce >/sys/module/apparmor/parameters/mode, or say appArmor.ifUnavailable: skip in the policy"
+	}
+	if want.IfUnavailable == policy.SkipUnavailable {
+		f.Action = policy.Audit
+	}
+	return f
 }
 
 // ownProfile is the profile that the policy names, or why there is none.

@@ -148,6 +148,10 @@ func (e *encoder) string(s string) {
 	e.b.WriteByte('"')
 	written := 0
 	for i := 0; i < len(s); {
+		if c := s[i]; c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++ // nearly all are like that
+			continue
+		}
 		r, size := rune(s[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRuneInString(s[i:])
