@@ -24,6 +24,7 @@ const AppArmor = "appArmor"
 // The details of the other findings.
 const (
 	factStatus       = "status"
+	factMappings     = "mappings"
 	factUID          = "uid"
 	factGID          = "gid"
 	factGroups       = "groups"
@@ -87,6 +88,10 @@ func (h *holder) status() {
 	if s == nil || p == nil {
 		return
 	}
+	if l := h.spec.Linux; l != nil {
+		h.mappings("/linux/uidMappings", s.UIDMap, l.UIDMappings)
+		h.mappings("/linux/gidMappings", s.GIDMap, l.GIDMappings)
+	}
 	// Exactly these: another user has no less rights, but other ones.
 	if want := p.User.UID; s.UIDs != [4]uint32{want, want, want, want} {
 		h.found(factUID, "/process/user/uid", "the UIDs "+ids(s.UIDs[:]), fmt.Sprint(want))
@@ -111,6 +116,21 @@ func (h *holder) status() {
 		h.capabilities("permitted", s.Permitted, c.Permitted)
 		h.capabilities("inheritable", s.Inheritable, c.Inheritable)
 		h.capabilities("ambient", s.Ambient, c.Ambient)
+	}
+}
+
+// mappings: what IDs in the user namespace are outside of it is as configured. Who joins one by its path need not say.
+func (h *holder) mappings(pointer string, have []IDMap, asked []specs.LinuxIDMapping) {
+	if len(asked) == 0 {
+		return
+	}
+	for _, m := range have {
+		if !slices.ContainsFunc(asked, func(a specs.LinuxIDMapping) bool {
+			inside, outside, size := uint64(a.ContainerID), uint64(a.HostID), uint64(a.Size)
+			return m.Inside >= inside && m.Inside+m.Count <= inside+size && m.Outside-m.Inside == outside-inside
+		}) {
+			h.found(factMappings, pointer, fmt.Sprintf("%d IDs from %d on, which are %d and on outside", m.Count, m.Inside, m.Outside), "what is configured")
+		}
 	}
 }
 
@@ -173,6 +193,10 @@ func (h *holder) filterLast() bool {
 func hasSeccomp(spec *specs.Spec) bool {
 	l := spec.Linux
 	return l != nil && l.Seccomp != nil && (l.Seccomp.DefaultAction != "" || len(l.Seccomp.Syscalls) > 0)
+}
+
+func hasUserNamespace(spec *specs.Spec) bool {
+	return spec.Linux != nil && slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 }
 
 func (h *holder) program() {

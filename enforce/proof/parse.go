@@ -185,17 +185,17 @@ func limit(s string) (uint64, error) {
 	return strconv.ParseUint(s, 10, 64)
 }
 
-// idMap is a line of /proc/PID/uid_map.
-type idMap struct{ inside, outside, count uint64 }
+// IDMap is a line of /proc/PID/uid_map (user_namespaces(7)).
+type IDMap struct{ Inside, Outside, Count uint64 }
 
-func parseIDMap(text string) ([]idMap, error) {
-	var m []idMap
+func parseIDMap(text string) ([]IDMap, error) {
+	var m []IDMap
 	for line := range strings.Lines(text) {
 		ns, err := numbers(strings.Fields(line))
 		if err != nil || len(ns) != 3 {
 			return nil, fmt.Errorf("a map of IDs: %q", line)
 		}
-		m = append(m, idMap{uint64(ns[0]), uint64(ns[1]), uint64(ns[2])})
+		m = append(m, IDMap{uint64(ns[0]), uint64(ns[1]), uint64(ns[2])})
 	}
 	return m, nil
 }
@@ -204,10 +204,10 @@ func parseIDMap(text string) ([]idMap, error) {
 const unmapped = math.MaxUint32
 
 // inside is what an ID is called in a user namespace.
-func inside(m []idMap, id uint32) uint32 {
+func inside(m []IDMap, id uint32) uint32 {
 	for _, r := range m {
-		if i := uint64(id); i >= r.outside && i-r.outside < r.count {
-			return uint32(r.inside + i - r.outside)
+		if i := uint64(id); i >= r.Outside && i-r.Outside < r.Count {
+			return uint32(r.Inside + i - r.Outside)
 		}
 	}
 	return unmapped

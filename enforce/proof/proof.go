@@ -45,6 +45,8 @@ type Gap struct {
 
 // Status is of /proc/PID/status. In a user namespace the IDs are those inside of it.
 type Status struct {
+	// UIDMap and GIDMap are of the user namespace that the configuration has, if the process is in one.
+	UIDMap, GIDMap []IDMap
 	// UIDs and GIDs are real, effective, saved, file system.
 	UIDs, GIDs [4]uint32
 	Groups     []uint32

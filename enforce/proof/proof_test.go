@@ -418,11 +418,28 @@ func TestReadUserNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// Nobody asked for it: what the host calls its IDs counts.
+		if found := short(Hold(r.spec, r.read(t))); len(found) > 0 {
+			t.Errorf("one that was not asked for: %q", found)
+		}
+		mappings := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}, {ContainerID: 70000, HostID: 300000, Size: 1}}
+		r.spec.Linux.Namespaces = append(r.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		r.spec.Linux.UIDMappings, r.spec.Linux.GIDMappings = mappings, mappings
 		if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, []string{"proof:gid /process/user/gid reject", "proof:groups /process/user/additionalGids reject", "proof:uid /process/user/uid reject"}) {
 			t.Errorf("the host's 10001: %q", found)
 		}
 		shifted := strings.NewReplacer("10001", "110001", "Groups:\t2000", "Groups:\t102000").Replace(string(status))
 		r.write(t, "proc/42/status", shifted)
+		for name, maps := range map[string][]specs.LinuxIDMapping{
+			"another's IDs": {{ContainerID: 0, HostID: 200000, Size: 65536}}, "fewer": {{ContainerID: 0, HostID: 100000, Size: 65535}},
+			"from another on": {{ContainerID: 1, HostID: 100001, Size: 65536}},
+		} {
+			r.spec.Linux.GIDMappings = maps
+			if found := short(Hold(r.spec, r.read(t))); !slices.Equal(found, []string{"proof:mappings /linux/gidMappings reject"}) {
+				t.Errorf("%s: %q", name, found)
+			}
+		}
+		r.spec.Linux.GIDMappings = mappings
 		if found := short(Hold(r.spec, r.read(t))); len(found) > 0 {
 			t.Errorf("shifted: %q", found)
 		}

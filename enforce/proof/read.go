@@ -142,7 +142,8 @@ func (r *reader) status() error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
-	if own != ours {
+	// In a namespace that was not asked for, IDs are the host's all the same.
+	if own != ours && hasUserNamespace(r.spec) {
 		if err := r.translate(&s); err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (r *reader) status() error {
 
 // translate: the kernel shows IDs as they are called here, and the configuration has them as they are called inside.
 func (r *reader) translate(s *Status) error {
-	read := func(name string) ([]idMap, error) {
+	read := func(name string) ([]IDMap, error) {
 		text, err := r.file(name)
 		if err != nil {
 			return nil, err
@@ -165,6 +166,7 @@ func (r *reader) translate(s *Status) error {
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
+	s.UIDMap, s.GIDMap = uids, gids
 	for i := range s.UIDs {
 		s.UIDs[i], s.GIDs[i] = inside(uids, s.UIDs[i]), inside(gids, s.GIDs[i])
 	}
