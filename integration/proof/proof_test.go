@@ -388,23 +388,14 @@ func TestLoosened(t *testing.T) {
 	forEachRunc(t, func(t *testing.T, l *lab) {
 		for _, tt := range loosenings() {
 			t.Run(tt.name, func(t *testing.T) {
-				var spec specs.Spec
-				if err := json.Unmarshal(l.clamped, &spec); err != nil {
-					t.Fatal(err)
-				}
-				tt.change(&spec)
 				l.policy(t, "")
 				if l.crun && strings.HasPrefix(tt.fact, "seccomp") {
 					// What can't be read is refused only on demand.
 					l.policy(t, "requireProof: true\n")
 				}
-				loosened, err := json.Marshal(spec)
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.create(t, loosened)
+				l.create(t, changed(t, l.clamped, tt.change))
 				defer l.remove(t)
-				err = l.runclamp.Call(nil, "start", id)
+				err := l.runclamp.Call(nil, "start", id)
 				if err == nil || !strings.Contains(err.Error(), "runclamp: refused: proof:") {
 					t.Errorf("start says %v", err)
 				}
@@ -451,16 +442,7 @@ func TestPassed(t *testing.T) {
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
-				var spec specs.Spec
-				if err := json.Unmarshal(l.clamped, &spec); err != nil {
-					t.Fatal(err)
-				}
-				change(&spec)
-				given, err := json.Marshal(spec)
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.create(t, given)
+				l.create(t, changed(t, l.clamped, change))
 				defer l.remove(t)
 				if err := l.runclamp.Call(nil, "start", id); err != nil {
 					t.Error(err)
@@ -508,16 +490,7 @@ func TestNotRead(t *testing.T) {
 		}
 		t.Run("mode audit", func(t *testing.T) {
 			l.policy(t, "mode: audit\n")
-			var spec specs.Spec
-			if err := json.Unmarshal(l.asked, &spec); err != nil {
-				t.Fatal(err)
-			}
-			*spec.Process.OOMScoreAdj = 99
-			loosened, err := json.Marshal(spec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.create(t, loosened)
+			l.create(t, changed(t, l.asked, func(s *specs.Spec) { *s.Process.OOMScoreAdj = 99 }))
 			defer l.remove(t)
 			if err := l.runclamp.Call(nil, "start", id); err != nil {
 				t.Error(err)

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,92 +10,155 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// inUserNamespace has what is asked for in a user namespace, with a bind mount whose files belong to others in there.
+// users are who the container's are outside of its user namespace.
+func users() []specs.LinuxIDMapping {
+	return []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
+}
+
+func withUsers(s *specs.Spec) {
+	s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	s.Linux.UIDMappings, s.Linux.GIDMappings = users(), users()
+	delete(s.Linux.Sysctl, "net.ipv4.ping_group_range") // of groups that there are not
+}
+
+func withoutUsers(s *specs.Spec) {
+	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+	s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
+}
+
+// inUserNamespace asks for a user namespace, whose root is nobody out here.
 func (l *lab) inUserNamespace(t *testing.T) {
 	t.Helper()
-	// Root of the user namespace is nobody out here.
 	for _, dir := range []string{l.dir, l.bundle} {
 		if err := os.Chmod(dir, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
-	mapped := filepath.Join(l.dir, "mapped")
-	mkdir(t, mapped)
-	mkdir(t, l.bundle, "rootfs", "home", "mapped") // the image is not its root's, either
+	l.ask(t, withUsers)
+}
+
+// ask changes what is asked for.
+func (l *lab) ask(t *testing.T, change func(*specs.Spec)) {
+	t.Helper()
+	l.asked = changed(t, l.asked, change)
+}
+
+func changed(t *testing.T, config []byte, change func(*specs.Spec)) []byte {
+	t.Helper()
 	var spec specs.Spec
-	if err := json.Unmarshal(l.asked, &spec); err != nil {
+	if err := json.Unmarshal(config, &spec); err != nil {
 		t.Fatal(err)
 	}
-	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 65536}}
-	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-	spec.Linux.UIDMappings, spec.Linux.GIDMappings = ids, ids
-	spec.Mounts = append(spec.Mounts, specs.Mount{
-		Destination: "/home/mapped", Type: "bind", Source: mapped, Options: []string{"bind", "rprivate", "ro"}, UIDMappings: ids, GIDMappings: ids,
-	})
-	delete(spec.Linux.Sysctl, "net.ipv4.ping_group_range") // to groups that there are not
-	var err error
-	if l.asked, err = json.Marshal(spec); err != nil {
+	change(&spec)
+	config, err := json.Marshal(spec)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return config
+}
+
+// clampedNow is what runclamp makes of what is asked for now.
+func (l *lab) clampedNow(t *testing.T) []byte {
+	t.Helper()
+	l.create(t, nil)
+	defer l.remove(t)
+	config, err := os.ReadFile(l.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
 }
 
 // TestUserNamespace: in a user namespace the IDs are those of the configuration, and outside of it they are those that its mappings say.
 func TestUserNamespace(t *testing.T) {
 	forEachRunc(t, func(t *testing.T, l *lab) {
 		l.inUserNamespace(t)
-		l.create(t, nil)
-		clamped, err := os.ReadFile(l.config())
-		if err != nil {
+		with := l.clampedNow(t)
+		if l.crun {
+			t.Run("crun 1.8.1 leaves out nosuid and nodev of what it binds", func(t *testing.T) { l.loosened(t, with, "mounts", func(*specs.Spec) {}) })
+			l.ask(t, func(s *specs.Spec) {
+				s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "bind" })
+			})
+			with = l.clampedNow(t)
+		}
+		hostsRoot := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10001}, {ContainerID: 10001, HostID: 0, Size: 1}}
+		for _, tt := range []struct {
+			name, fact string // without a fact it is started
+			change     func(*specs.Spec)
+		}{
+			{"as told", "", func(*specs.Spec) {}},
+			{"root", "uid", func(s *specs.Spec) { s.Process.User.UID = 0 }},
+			{"the host's root", "mappings", func(s *specs.Spec) { s.Linux.UIDMappings = hostsRoot }},
+			{"the host's group", "mappings", func(s *specs.Spec) { s.Linux.GIDMappings = hostsRoot }},
+			{"the host's user namespace", "namespaces", withoutUsers},
+		} {
+			t.Run(tt.name, func(t *testing.T) { l.loosened(t, with, tt.fact, tt.change) })
+		}
+		l.ask(t, withoutUsers)
+		t.Run("one that was not asked for", func(t *testing.T) {
+			l.loosened(t, l.clampedNow(t), "uid", func(s *specs.Spec) {
+				withUsers(s)
+				s.Linux.UIDMappings = hostsRoot
+			})
+		})
+	})
+}
+
+// loosened has a container whose delegate changes the configuration, and a start that finds out, or finds nothing.
+func (l *lab) loosened(t *testing.T, clamped []byte, fact string, change func(*specs.Spec)) {
+	t.Helper()
+	l.create(t, changed(t, clamped, change))
+	defer l.remove(t)
+	err := l.runclamp.Call(nil, "start", id)
+	line := l.audited(t)
+	if fact == "" {
+		if err != nil || line.Proof != l.passed() || len(l.known(line.Findings)) > 0 {
+			t.Errorf("start says %v, the audit log %+v", err, line)
+		}
+		return
+	}
+	found := slices.ContainsFunc(line.Findings, func(f finding) bool { return f.Detail == fact && f.Action == "reject" })
+	if !found || err == nil || !strings.Contains(err.Error(), "runclamp: refused: proof:") {
+		t.Errorf("start says %v, the audit log %+v", err, line)
+	}
+}
+
+// TestIDMappedMount: files that belong to others in the container are in nobody's way.
+func TestIDMappedMount(t *testing.T) {
+	forEachRunc(t, func(t *testing.T, l *lab) {
+		var fs unix.Statfs_t
+		var uts unix.Utsname
+		if err := unix.Statfs(l.dir, &fs); err != nil {
 			t.Fatal(err)
 		}
-		l.remove(t)
-		for name, tt := range map[string]struct {
-			fact   string // none: it is started
-			change func(*specs.Spec)
-		}{
-			"as told": {"", func(*specs.Spec) {}},
-			"root":    {"uid", func(s *specs.Spec) { s.Process.User.UID = 0 }},
-			"the host's root": {"mappings", func(s *specs.Spec) {
-				s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 10001}, {ContainerID: 10001, HostID: 0, Size: 1}}
-			}},
-			"another's groups": {"mappings", func(s *specs.Spec) {
-				s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 200000, Size: 65536}}
-			}},
-			"the host's": {"namespaces", func(s *specs.Spec) {
-				s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
-				s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
-			}},
-		} {
-			t.Run(name, func(t *testing.T) {
-				var spec specs.Spec
-				if err := json.Unmarshal(clamped, &spec); err != nil {
-					t.Fatal(err)
-				}
-				tt.change(&spec)
-				given, err := json.Marshal(spec)
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.create(t, given)
-				defer l.remove(t)
-				err = l.runclamp.Call(nil, "start", id)
-				line := l.audited(t)
-				if tt.fact == "" {
-					if err != nil || line.Proof != l.passed() || len(l.known(line.Findings)) > 0 {
-						t.Errorf("start says %v, the audit log %+v", err, line)
-					}
-					return
-				}
-				found := false
-				for _, f := range line.Findings {
-					found = found || f.Detail == tt.fact && f.Action == "reject"
-				}
-				if !found || err == nil || !strings.Contains(err.Error(), "runclamp: refused: proof:") {
-					t.Errorf("start says %v, the audit log %+v", err, line)
-				}
+		if err := unix.Uname(&uts); err != nil {
+			t.Fatal(err)
+		}
+		var major, minor int
+		release := unix.ByteSliceToString(uts.Release[:])
+		if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+			t.Fatalf("%s: %v", release, err)
+		}
+		if fs.Type == unix.TMPFS_MAGIC && (major < 6 || major == 6 && minor < 3) {
+			t.Skipf("left out: Linux %s maps no IDs of a tmpfs, which %s is on", release, l.dir)
+		}
+		mapped := filepath.Join(l.dir, "mapped")
+		mkdir(t, mapped)
+		mkdir(t, l.bundle, "rootfs", "home", "mapped") // the image is not that root's, either
+		l.inUserNamespace(t)
+		l.ask(t, func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{
+				Destination: "/home/mapped", Type: "bind", Source: mapped, Options: []string{"bind", "rprivate", "ro"}, UIDMappings: users(), GIDMappings: users(),
 			})
+		})
+		l.create(t, nil)
+		defer l.remove(t)
+		err := l.runclamp.Call(nil, "start", id)
+		if line := l.audited(t); err != nil || line.Proof != l.passed() || len(l.known(line.Findings)) > 0 {
+			t.Errorf("start says %v, the audit log %+v", err, line)
 		}
 	})
 }
