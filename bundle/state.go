@@ -44,6 +44,24 @@ const (
 	statusName = "status"
 )
 
+// Containers are the IDs of those that runc or crun has a record of in a folder.
+func Containers(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		for _, name := range []string{stateName, statusName} {
+			if _, err := os.Lstat(filepath.Join(root, e.Name(), name)); err == nil {
+				ids = append(ids, e.Name())
+				break
+			}
+		}
+	}
+	return ids, nil
+}
+
 // ErrNoContainer: the delegate has no record of it.
 var ErrNoContainer = errors.New("does not exist")
 

@@ -71,17 +71,31 @@ func proofOf(c container, h Host, now time.Time) (found, mounted []enforce.Findi
 	if c.init.PID <= 0 {
 		return []enforce.Finding{proof.NotRead("", errors.New("the delegate's record has no process"))}, nil
 	}
-	host := proof.ThisHost()
-	host.FilterLast, host.Rootless = c.crun, h.UserNamespace
-	facts, err := proof.Read(host, proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
+	facts, err := c.facts(h.UserNamespace, false)
 	if err != nil {
 		return []enforce.Finding{proof.NotRead("", err)}, nil
+	}
+	return c.hold(facts, now)
+}
+
+// facts are the process's now. started: it has executed its program.
+func (c container) facts(rootless, started bool) (proof.Facts, error) {
+	host := proof.ThisHost()
+	host.FilterLast, host.Rootless, host.Started = c.crun, rootless, started
+	facts, err := proof.Read(host, proof.Process{PID: c.init.PID, Start: c.init.Start}, c.config.Spec)
+	if err != nil {
+		return facts, err
 	}
 	if p := c.config.Spec.Process; p != nil && p.ApparmorProfile != "" {
 		if facts.AppArmor, err = (bundle.Host{Sys: "/sys"}).AppArmor(); err != nil {
 			facts.Unread = append(facts.Unread, proof.Gap{Fact: proof.AppArmor, Err: err})
 		}
 	}
+	return facts, nil
+}
+
+// hold holds facts against the configuration, and what is mounted against what was decided about it.
+func (c container) hold(facts proof.Facts, now time.Time) (found, mounted []enforce.Finding) {
 	mounts, at := facts.Mounted(c.config.Spec)
 	return proof.Hold(c.config.Spec, facts), enforce.DecideMounted(c.record.Mounts, c.config.Spec, mounts, at, now)
 }
@@ -119,16 +133,22 @@ func (c container) workload() policy.Workload {
 	return c.record.Workload
 }
 
-func findContainer(inv Invocation) (c container, err error) {
-	b, init, err := inv.dialect.ofContainer(inv.Root(), inv.ID)
+func findContainer(inv Invocation) (container, error) {
+	c, err := readContainer(inv.dialect, inv.Root(), inv.ID)
 	if errors.Is(err, bundle.ErrNoContainer) {
 		err = anothers(inv, err)
 	}
+	return c, err
+}
+
+// readContainer has the configuration also where the error is the record's.
+func readContainer(d Dialect, root, id string) (c container, err error) {
+	b, init, err := d.ofContainer(root, id)
 	if err != nil {
 		return container{}, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	c.init, c.crun = init, inv.dialect.Name == Crun().Name
+	c.init, c.crun = init, d.Name == Crun().Name
 	if c.config, err = b.ReadConfig(); err != nil {
 		return container{}, err
 	}
@@ -138,7 +158,7 @@ func findContainer(inv Invocation) (c container, err error) {
 		c.record = &record
 	case errors.Is(err, bundle.ErrNoRecord):
 	default:
-		return container{}, err
+		return c, err
 	}
 	return c, nil
 }

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"runclamp/bundle"
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
 	"runclamp/shim"
 
 	"github.com/spf13/cobra"
@@ -67,16 +70,7 @@ func judge(path, verb string, p shim.PolicyFile) (j shim.Judgement, err error) {
 func explain(w io.Writer, j shim.Judgement) error {
 	d := j.Decision
 	fmt.Fprintf(w, "%s (%s)\n%s\n", d.Verdict, j.Policy.Source, describe(j))
-	for _, f := range d.Findings {
-		fmt.Fprintf(w, "\n%s (%s)\n", f.Name(), f.Action)
-		if f.Pointer != "" {
-			fmt.Fprintf(w, "  at      %s\n", f.Pointer)
-		}
-		fmt.Fprintf(w, "  found   %s\n  wanted  %s\n", f.Found, f.Wanted)
-		if f.Mend != "" {
-			fmt.Fprintf(w, "  mend    %s\n", f.Mend)
-		}
-	}
+	writeFindings(w, d.Findings)
 	if len(j.Changes) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -98,18 +92,23 @@ func explain(w io.Writer, j shim.Judgement) error {
 	return nil
 }
 
-// describe says who the container is, and what of the policy applies to it.
-func describe(j shim.Judgement) string {
-	parts := []string{strings.TrimSpace(fmt.Sprintf("%s %s", j.Workload.Engine, j.Workload.Kind))}
-	for _, p := range []struct{ name, value string }{
-		{"namespace", j.Workload.Namespace}, {"pod", j.Workload.Pod}, {"container", j.Workload.Container},
-		{"image", j.Workload.Image}, {"imageDigest", j.Workload.ImageDigest}, {"rule", j.Policy.Rule},
-		{"tighten", strings.Join(j.Policy.Tightened, "; ")},
-	} {
-		if p.value != "" {
-			parts = append(parts, p.name+" "+p.value)
+// writeFindings writes them as a refusal has them, one thing a line.
+func writeFindings(w io.Writer, findings []enforce.Finding) {
+	for _, f := range findings {
+		fmt.Fprintf(w, "\n%s (%s)\n", f.Name(), f.Action)
+		if f.Pointer != "" {
+			fmt.Fprintf(w, "  at      %s\n", f.Pointer)
+		}
+		fmt.Fprintf(w, "  found   %s\n  wanted  %s\n", f.Found, f.Wanted)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "  mend    %s\n", f.Mend)
 		}
 	}
+}
+
+// describe says who the container is, and what of the policy applies to it.
+func describe(j shim.Judgement) string {
+	parts := append([]string{who(j.Workload)}, named("rule", j.Policy.Rule, "tighten", strings.Join(j.Policy.Tightened, "; "))...)
 	for _, e := range j.Policy.Exceptions {
 		parts = append(parts, fmt.Sprintf("exception %s until %s", e.Name, e.Expires))
 	}
@@ -117,6 +116,23 @@ func describe(j shim.Judgement) string {
 		parts = append(parts, fmt.Sprintf("exception %s expired on %s", e.Name, e.Expires))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// who says who a container is.
+func who(w policy.Workload) string {
+	parts := []string{strings.TrimSpace(fmt.Sprintf("%s %s", w.Engine, w.Kind))}
+	parts = append(parts, named("namespace", w.Namespace, "pod", w.Pod, "container", w.Container, "image", w.Image, "imageDigest", w.ImageDigest)...)
+	return strings.Join(parts, ", ")
+}
+
+// named has a name before each value that there is.
+func named(pairs ...string) (parts []string) {
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			parts = append(parts, pair[0]+" "+pair[1])
+		}
+	}
+	return parts
 }
 
 // shortened: a seccomp profile is longer than anybody reads.

@@ -75,7 +75,7 @@ Exit status: 0 nothing to report, 1 findings, 2 wrong usage or configuration, 3 
 		RunE:          needsCommand,
 	}
 	root.SetVersionTemplate("clampctl {{.Version}}\n")
-	root.AddCommand(appArmorCommand(), explainCommand(), policyCommand(), profileCommand(), versionCommand())
+	root.AddCommand(appArmorCommand(), explainCommand(), policyCommand(), profileCommand(), verifyCommand(), versionCommand())
 	return root
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,20 +153,12 @@ func (h Host) Users(name string) ([]string, error) {
 		if strings.Trim(e.Name(), "0123456789") != "" {
 			continue
 		}
-		label, err := os.ReadFile(filepath.Join(h.Proc, e.Name(), "attr/apparmor/current"))
-		if errors.Is(err, fs.ErrNotExist) {
-			// Before Linux 5.1.
-			label, err = os.ReadFile(filepath.Join(h.Proc, e.Name(), "attr/current"))
-		}
+		label, err := LabelOf(filepath.Join(h.Proc, e.Name()))
 		if err != nil {
 			continue // it has ended
 		}
-		current, _, _ := lastCut(strings.TrimSpace(string(label)), " (")
-		for part := range strings.SplitSeq(current, "//&") {
-			if part == name || strings.HasPrefix(part, name+"//") {
-				pids = append(pids, e.Name())
-				break
-			}
+		if label.Has(name) {
+			pids = append(pids, e.Name())
 		}
 	}
 	return pids, nil

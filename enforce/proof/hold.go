@@ -77,9 +77,12 @@ type holder struct {
 }
 
 func (h *holder) found(fact, pointer, found, wanted string) {
+	mend := "the delegate did not do what its config.json says: it must be runc 1.1 or later, or crun 1.8 or later"
+	if h.facts.Started {
+		mend = "find out who changed it since its start (as root of the host: nsenter, prlimit, mount, runc without runclamp), and make the container anew"
+	}
 	h.findings = append(h.findings, enforce.Finding{
-		Control: Name, Detail: fact, Pointer: pointer, Found: found, Wanted: wanted, Action: policy.Reject,
-		Mend: "the delegate did not do what its config.json says: it must be runc 1.1 or later, or crun 1.8 or later",
+		Control: Name, Detail: fact, Pointer: pointer, Found: found, Wanted: wanted, Action: policy.Reject, Mend: mend,
 	})
 }
 
@@ -93,14 +96,14 @@ func (h *holder) status() {
 		h.mappings("/linux/gidMappings", s.GIDMap, l.GIDMappings)
 	}
 	// Exactly these: another user has no less rights, but other ones.
-	if want := p.User.UID; s.UIDs != [4]uint32{want, want, want, want} {
+	if want := p.User.UID; !h.maybe("CAP_SETUID") && s.UIDs != [4]uint32{want, want, want, want} {
 		h.found(factUID, "/process/user/uid", "the UIDs "+ids(s.UIDs[:]), fmt.Sprint(want))
 	}
-	if want := p.User.GID; s.GIDs != [4]uint32{want, want, want, want} {
+	if want := p.User.GID; !h.maybe("CAP_SETGID") && s.GIDs != [4]uint32{want, want, want, want} {
 		h.found(factGID, "/process/user/gid", "the GIDs "+ids(s.GIDs[:]), fmt.Sprint(want))
 	}
 	for _, g := range s.Groups {
-		if g != p.User.GID && !slices.Contains(p.User.AdditionalGids, g) {
+		if !h.maybe("CAP_SETGID") && g != p.User.GID && !slices.Contains(p.User.AdditionalGids, g) {
 			h.found(factGroups, "/process/user/additionalGids", "the group "+ids([]uint32{g}), ids(p.User.AdditionalGids))
 		}
 	}
@@ -111,12 +114,29 @@ func (h *holder) status() {
 		h.found(factSeccomp, "/linux/seccomp", fmt.Sprintf("seccomp mode %d", s.Seccomp), "mode 2, with a filter")
 	}
 	if c := p.Capabilities; c != nil { // absent, it depends on the runtime what there is
+		var more, inheritable []string // what a program may give itself (capabilities(7))
+		switch {
+		case !h.facts.Started:
+		case p.NoNewPrivileges:
+			more = c.Permitted
+		default:
+			more = c.Bounding // by a program with file capabilities, or a set-UID one of root's
+		}
+		if inheritable = more; h.maybe("CAP_SETPCAP") {
+			inheritable = c.Bounding
+		}
 		h.capabilities("bounding", s.Bounding, c.Bounding)
-		h.capabilities("effective", s.Effective, c.Effective)
-		h.capabilities("permitted", s.Permitted, c.Permitted)
-		h.capabilities("inheritable", s.Inheritable, c.Inheritable)
-		h.capabilities("ambient", s.Ambient, c.Ambient)
+		h.capabilities("effective", s.Effective, slices.Concat(c.Effective, more))
+		h.capabilities("permitted", s.Permitted, slices.Concat(c.Permitted, more))
+		h.capabilities("inheritable", s.Inheritable, slices.Concat(c.Inheritable, inheritable))
+		h.capabilities("ambient", s.Ambient, slices.Concat(c.Ambient, more))
 	}
+}
+
+// maybe: the program may have done by itself what a capability gives a right to.
+func (h *holder) maybe(capability string) bool {
+	p := h.spec.Process
+	return h.facts.Started && (!p.NoNewPrivileges || p.Capabilities == nil || slices.Contains(p.Capabilities.Permitted, capability))
 }
 
 // mappings: what IDs in the user namespace are outside of it is as configured. Who joins one by its path need not say.
@@ -232,6 +252,12 @@ func (h *holder) appArmor() {
 		return
 	}
 	a := h.facts.AppArmor
+	if h.facts.Started {
+		if l := h.facts.Label; !l.Has(p.ApparmorProfile) || !l.Enforced() {
+			h.found(AppArmor, "/process/apparmorProfile", "the label "+l.String(), p.ApparmorProfile+" (enforce)")
+		}
+		return
+	}
 	switch {
 	case !a.Enabled:
 		h.found(AppArmor, "/process/apparmorProfile", "a kernel without AppArmor", "the profile "+p.ApparmorProfile)
@@ -316,6 +342,11 @@ func cgroupLimits(spec *specs.Spec) (pids, memory, cpu *int64) {
 		*cpu = perSecond(*c.Quota, period)
 	}
 	return pids, memory, cpu
+}
+
+// IsLimit: the finding is about a limit of the control group, which an update may have changed.
+func IsLimit(f enforce.Finding) bool {
+	return f.Control == Name && f.Action == policy.Reject && (f.Detail == factPids || f.Detail == factMemory || f.Detail == factCPU)
 }
 
 // cpuTolerance: systemd rounds a quota up to the next hundredth of a CPU, and runc with it (CPUQuotaPerSecUSec).

@@ -81,15 +81,16 @@ func hexadecimal(fields []string) (uint64, error) {
 	return strconv.ParseUint(fields[0], 16, 64)
 }
 
-// startOf is when a process was started, in clock ticks after the boot: field 22 of /proc/PID/stat. The name before it, in brackets,
-// may have anything in it.
-func startOf(stat string) (uint64, error) {
+// startOf is when a process was started, in clock ticks after the boot, and whether it has ended and only its status is waited for: fields
+// 22 and 3 of /proc/PID/stat. The name before them, in brackets, may have anything in it.
+func startOf(stat string) (start uint64, ended bool, err error) {
 	_, rest, ok := cutLast(stat, ")")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
-		return 0, fmt.Errorf("stat: %q", stat)
+		return 0, false, fmt.Errorf("stat: %q", stat)
 	}
-	return strconv.ParseUint(fields[22-3], 10, 64)
+	start, err = strconv.ParseUint(fields[22-3], 10, 64)
+	return start, fields[0] == "Z" || fields[0] == "X", err
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

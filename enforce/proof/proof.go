@@ -9,6 +9,7 @@ package proof
 
 import (
 	"runclamp/enforce"
+	"runclamp/enforce/apparmor"
 )
 
 // Facts are what was read of a process. Fields that are not read, because the configuration asks for nothing of the kind or because
@@ -28,9 +29,12 @@ type Facts struct {
 	OOMScoreAdj *int
 	// Limits are by the names they have in setrlimit(2), like RLIMIT_NOFILE.
 	Limits map[string]Limit
-	// AppArmor is for the caller to fill in: it is not the process's. A process that has not executed its program yet does not
-	// show the profile that it will have (attr/exec can't be read from outside).
+	// AppArmor is for the caller to fill in: it is not the process's.
 	AppArmor enforce.AppArmor
+	// Label is what confines a process that has executed its program.
+	Label apparmor.Label
+	// Started: it has.
+	Started bool
 	// Rootless: we are not in the initial user namespace, so the engine is somebody's own.
 	Rootless bool
 	Unread   []Gap

@@ -76,7 +76,7 @@ func record(t *testing.T, file string) *recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.init.Start, err = startOf(string(stat)); err != nil {
+	if r.init.Start, _, err = startOf(string(stat)); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -107,6 +107,8 @@ func (r *recording) link(t *testing.T, target, name string) {
 		t.Fatal(err)
 	}
 }
+
+func (r *recording) remove(name string) error { return os.Remove(filepath.Join(r.dir, name)) }
 
 func (r *recording) read(t *testing.T) Facts {
 	t.Helper()
@@ -474,8 +476,10 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	if got, err := startOf("7 (a) S 1) R" + strings.Repeat(" 5", 18) + " 99 1"); err != nil || got != 99 {
-		t.Errorf("%d, %v", got, err)
+	for state, want := range map[string]bool{"R": false, "t": false, "Z": true, "X": true} {
+		if got, ended, err := startOf("7 (a) S 1) " + state + strings.Repeat(" 5", 18) + " 99 1"); err != nil || got != 99 || ended != want {
+			t.Errorf("%s: %d, %v, %v", state, got, ended, err)
+		}
 	}
 }
 

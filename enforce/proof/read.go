@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"runclamp/enforce/apparmor"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -23,9 +25,11 @@ type Host struct {
 	Proc, Cgroups string
 	// Programs asks for a process's seccomp filters.
 	Programs func(pid int) ([]Program, error)
-	// FilterLast: under no-new-privileges the delegate installs the seccomp filter only when it has been told to start, right
+	// FilterLast: before it is started, under no-new-privileges the delegate installs the seccomp filter only when it has been told to start, right
 	// before execve(2). So crun does (src/libcrun/container.c, container_init), and there is nothing to be read before.
 	FilterLast bool
+	// Started: the process has executed its program, so its AppArmor profile can be read, and it may have changed what it has a right to.
+	Started bool
 	// Rootless: this is not the initial user namespace, so the engine is somebody's own.
 	Rootless bool
 }
@@ -45,10 +49,13 @@ type Process struct {
 	Start uint64
 }
 
+// ErrEnded: there is no such process any more.
+var ErrEnded = errors.New("has ended")
+
 // Read reads what a configuration says something about. It is an error if that process is not there any more, before or after: then
 // nothing is known. What can't be read for another reason is in the facts' Unread.
 func Read(h Host, p Process, spec *specs.Spec) (Facts, error) {
-	r := reader{host: h, dir: filepath.Join(h.Proc, strconv.Itoa(p.PID)), spec: spec, facts: Facts{Rootless: h.Rootless}}
+	r := reader{host: h, dir: filepath.Join(h.Proc, strconv.Itoa(p.PID)), spec: spec, facts: Facts{Rootless: h.Rootless, Started: h.Started}}
 	if err := r.same(p); err != nil {
 		return Facts{}, err
 	}
@@ -72,16 +79,21 @@ type reader struct {
 func (r *reader) same(p Process) error {
 	text, err := r.file("stat")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("process %d has ended", p.PID)
+		return fmt.Errorf("process %d %w", p.PID, ErrEnded)
 	}
 	if err != nil {
 		return err
 	}
-	start, err := startOf(text)
-	if err == nil && start != p.Start {
-		err = fmt.Errorf("process %d was started at %d, the container's at %d: it is another one", p.PID, start, p.Start)
+	start, ended, err := startOf(text)
+	switch {
+	case err != nil:
+		return err
+	case start != p.Start:
+		return fmt.Errorf("process %d was started at %d, the container's at %d: it is another one, and the container's %w", p.PID, start, p.Start, ErrEnded)
+	case ended:
+		return fmt.Errorf("process %d %w", p.PID, ErrEnded)
 	}
-	return err
+	return nil
 }
 
 // usual is how much there is to read at the most, if a host is not full of mounts, in bytes. It is room, and not a limit.
@@ -108,7 +120,7 @@ func (r *reader) gap(fact string, err error) {
 func (r *reader) all(pid int) {
 	programs := make(chan error, 1)
 	switch {
-	case hasSeccomp(r.spec) && r.host.FilterLast && r.spec.Process != nil && r.spec.Process.NoNewPrivileges:
+	case hasSeccomp(r.spec) && r.host.FilterLast && !r.host.Started && r.spec.Process != nil && r.spec.Process.NoNewPrivileges:
 		programs <- errFilterLast
 	case hasSeccomp(r.spec):
 		// It has to be waited for, while the rest can be read.
@@ -125,7 +137,18 @@ func (r *reader) all(pid int) {
 	r.namespaces()
 	r.process()
 	r.cgroup()
+	r.label()
 	r.gap(factProgram, <-programs)
+}
+
+// label is read where there is one: before its start a process shows the label that it is to lose (attr/exec can't be read from outside).
+func (r *reader) label() {
+	if p := r.spec.Process; !r.host.Started || p == nil || p.ApparmorProfile == "" {
+		return
+	}
+	var err error
+	r.facts.Label, err = apparmor.LabelOf(r.dir)
+	r.gap(AppArmor, err)
 }
 
 func (r *reader) status() error {

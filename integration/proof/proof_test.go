@@ -123,7 +123,7 @@ func programs(t *testing.T, dir string, crun bool) (conf string) {
 	})
 	for out, args := range map[string][]string{
 		"runclamp": {"-ldflags", "-X main.confDir=" + conf + " -X main.runDir=" + filepath.Join(dir, "run"), "runclamp/cmd/runclamp"},
-		"delegate": {"."}, "probe": {"runclamp/integration/demo/probe"},
+		"delegate": {"."}, "probe": {"runclamp/integration/demo/probe"}, "clampctl": {"runclamp/cmd/clampctl"},
 	} {
 		cmd := exec.Command("go", append([]string{"build", "-o", filepath.Join(dir, out)}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
