@@ -42,7 +42,7 @@ func ReadPolicy(confDir, called string, now time.Time) (PolicyFile, error) {
 	return readPolicy(confDir, "", called, now, inUserNamespace())
 }
 
-// readPolicy keeps the parsed form of a large policy in runDir; empty is nowhere.
+// readPolicy keeps a large policy in runDir in a form that is good for resolve alone; empty is nowhere.
 func readPolicy(confDir, runDir, called string, now time.Time, unchecked bool) (PolicyFile, error) {
 	name, named, err := policyName(called)
 	if err != nil {
@@ -66,7 +66,7 @@ func readPolicy(confDir, runDir, called string, now time.Time, unchecked bool) (
 	p.sha256 = hex.EncodeToString(sum[:])
 	parse := func() (*policy.File, error) { return policy.Parse(text, now) }
 	if runDir != "" && len(text) >= cacheFrom && !p.unchecked {
-		p.File, err = policyCache{dir: runDir, name: name + ".json"}.through(p.sha256, parse)
+		p.File, err = policyCache{dir: runDir, name: name + ".kept"}.through(p.sha256, parse)
 	} else {
 		p.File, err = parse()
 	}
