@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -122,11 +123,13 @@ func readOpened(f *os.File, most int64, unchecked bool) (text []byte, err error)
 			return nil, err
 		}
 	}
-	text, err = io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most {
+	// Read into memory that grows with it, a large file would touch twice as much.
+	b := bytes.NewBuffer(make([]byte, 0, min(st.Size, most)+bytes.MinRead))
+	_, err = b.ReadFrom(io.LimitReader(f, most+1))
+	if err == nil && int64(b.Len()) > most {
 		err = fmt.Errorf("it is larger than %d MiB", most>>20)
 	}
-	return text, err
+	return b.Bytes(), err
 }
 
 // resolve says what the policy says of a workload. Its source is complete.
