@@ -133,9 +133,14 @@ func TestFullAuditLog(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	l := newLab(t)
 	const head = "apiVersion: runclamp/v1\naudit: {log: %s}\ncontrols:\n  nonRoot: {assign: {uid: %d, gid: %d}}\n"
+	// So large that it is kept.
+	rules := "rules:\n"
+	for i := range 300 {
+		rules += fmt.Sprintf("- {name: rule-%d, match: {engine: kubernetes, namespace: namespace-%d}, controls: {}}\n", i, i)
+	}
 	policies := [2]string{}
 	for i, id := range []int{20001, 20002} {
-		policies[i] = fmt.Sprintf(head, filepath.Join(l.dir, "audit", "log"), id, id)
+		policies[i] = fmt.Sprintf(head, filepath.Join(l.dir, "audit", "log"), id, id) + rules
 	}
 	conf := filepath.Join(l.dir, "conf")
 	replace := func(text string) error {

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -42,7 +43,7 @@ func ReadPolicy(confDir, called string, now time.Time) (PolicyFile, error) {
 	return readPolicy(confDir, "", called, now, inUserNamespace())
 }
 
-// readPolicy keeps the parsed form of a large policy in runDir; empty is nowhere.
+// readPolicy keeps a large policy in runDir in a form that is good for resolve alone; empty is nowhere.
 func readPolicy(confDir, runDir, called string, now time.Time, unchecked bool) (PolicyFile, error) {
 	name, named, err := policyName(called)
 	if err != nil {
@@ -66,7 +67,7 @@ func readPolicy(confDir, runDir, called string, now time.Time, unchecked bool) (
 	p.sha256 = hex.EncodeToString(sum[:])
 	parse := func() (*policy.File, error) { return policy.Parse(text, now) }
 	if runDir != "" && len(text) >= cacheFrom && !p.unchecked {
-		p.File, err = policyCache{dir: runDir, name: name + ".json"}.through(p.sha256, parse)
+		p.File, err = policyCache{dir: runDir, name: name + ".kept"}.through(p.sha256, parse)
 	} else {
 		p.File, err = parse()
 	}
@@ -122,11 +123,13 @@ func readOpened(f *os.File, most int64, unchecked bool) (text []byte, err error)
 			return nil, err
 		}
 	}
-	text, err = io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most {
+	// Read into memory that grows with it, a large file would touch twice as much.
+	b := bytes.NewBuffer(make([]byte, 0, min(st.Size, most)+bytes.MinRead))
+	_, err = b.ReadFrom(io.LimitReader(f, most+1))
+	if err == nil && int64(b.Len()) > most {
 		err = fmt.Errorf("it is larger than %d MiB", most>>20)
 	}
-	return text, err
+	return b.Bytes(), err
 }
 
 // resolve says what the policy says of a workload. Its source is complete.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +141,7 @@ func TestPolicyCache(t *testing.T) {
 	for i := range 300 {
 		large += fmt.Sprintf("  - name: rule-%d\n    match: {engine: kubernetes, namespace: ns-%d}\n    controls: {nonRoot: {action: off}}\n", i, i)
 	}
-	kept := filepath.Join(l.dir, "run", "policy.json")
+	kept := filepath.Join(l.dir, "run", "policy.kept")
 	capable := func() bool {
 		l.write(t, filepath.Join(l.bundle, "config.json"), dockerLike)
 		return strings.Contains(l.mustRun(t, "--root", l.root, "create", "c1").Config, "CAP_CHOWN")
@@ -158,6 +160,8 @@ func TestPolicyCache(t *testing.T) {
 		func() error { return nil }, // and used
 		func() error { return os.WriteFile(kept, []byte("{}"), 0o600) },
 		func() error { return os.Truncate(kept, 200) },
+		func() error { return os.Truncate(kept, 20000) },
+		func() error { return replaceIn(kept, "CAP_CHOWN", "CAP_MKNOD") },
 		func() error { return os.Chmod(kept, 0o666) },
 		func() error { return os.Chown(kept, 5, 5) },
 		func() error { return errors.Join(os.Remove(kept), unix.Mkfifo(kept, 0o600)) },
@@ -185,11 +189,16 @@ func TestPolicyCache(t *testing.T) {
 	if !capable() {
 		t.Fatal("the policy does not hold")
 	}
-	text, err := os.ReadFile(kept)
+	if err := replaceIn(kept, "CAP_CHOWN", "CAP_MKNOD"); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.write(t, kept, strings.ReplaceAll(string(text), "CAP_CHOWN", "CAP_KILL"))
+	line, form, _ := strings.Cut(string(data), "\n")
+	key := policyCache{key: line[:strings.LastIndexByte(line, ' ')]}
+	l.write(t, kept, string(key.line([]byte(form)))+form)
 	if capable() {
 		t.Error("the kept form is not used")
 	}
@@ -201,44 +210,61 @@ func TestPolicyCache(t *testing.T) {
 	l.mustRefuse(t, "policy.yaml: ", "create", "--bundle", l.bundle, "c1")
 }
 
-// TestCachedForm: what is read back is what was kept, with any number of rules; and a form that was cut is an error.
-func TestCachedForm(t *testing.T) {
-	for _, rules := range []int{0, 1, 99, 100, 101, 350} {
-		text := "apiVersion: runclamp/v1\ncontrols:\n  capabilities: {allow: [CHOWN]}\nrules:\n"
-		if rules == 0 {
-			text = "apiVersion: runclamp/v1\n"
-		}
-		for i := range rules {
-			text += fmt.Sprintf("  - name: rule-%d\n    match: {engine: kubernetes, namespace: [ns-%d, other]}\n    controls: {nonRoot: {action: fix, low: reject}}\n", i, i)
-		}
-		f, err := policy.Parse([]byte(text), time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept, err := encodeCached(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := decodeCached(kept)
-		if err != nil || len(back.Rules) != rules {
-			t.Fatalf("%d rules: %v", rules, err)
-		}
-		if again, err := encodeCached(back); err != nil || string(again) != string(kept) {
-			t.Errorf("%d rules: %v\n%s\n%s", rules, err, kept, again)
-		}
-		w := policy.Workload{Engine: policy.Kubernetes, Namespace: fmt.Sprintf("ns-%d", rules-1)}
+// replaceIn puts a text in place of another as long.
+func replaceIn(path, old, text string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(data), old) {
+		return fmt.Errorf("%s has no %s", path, old)
+	}
+	return os.WriteFile(path, []byte(strings.ReplaceAll(string(data), old, text)), 0o600)
+}
+
+// TestKeptForm: what is read back is what was kept, and nothing is read back once a byte of it is missing, more or another.
+func TestKeptForm(t *testing.T) {
+	f, err := policy.Parse([]byte(`apiVersion: runclamp/v1
+rules:
+- {name: a, match: {engine: kubernetes, namespace: [a, b]}, controls: {nonRoot: {action: fix, low: reject}}}
+- {name: b, match: {engine: docker}, controls: {}}
+`), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := policyCache{key: "1 2"}
+	data, err := c.encode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := c.decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []policy.Workload{{}, {Engine: policy.Docker}, {Engine: policy.Kubernetes, Namespace: "b"}} {
 		want, err1 := f.For(w, time.Now())
 		got, err2 := back.For(w, time.Now())
-		if err1 != nil || err2 != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
-			t.Errorf("%d rules: %+v, want %+v", rules, got, want)
+		if err1 != nil || err2 != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v: %+v, %v, want %+v, %v", w, got, err2, want, err1)
 		}
-		if last := strings.LastIndexByte(string(kept), '\n'); rules > 0 {
-			if _, err := decodeCached(kept[:last]); err == nil {
-				t.Errorf("%d rules: a form that lacks some is read", rules)
-			}
+	}
+	refused := func(data []byte, what string, at int) {
+		if _, err := c.decode(data); err == nil {
+			t.Errorf("%s at %d of %d: it is read", what, at, len(data))
 		}
-		if _, err := decodeCached(kept[:len(kept)-1]); err == nil {
-			t.Errorf("%d rules: a form that was cut is read", rules)
+	}
+	for i := range data {
+		refused(data[:i:i], "cut", i)
+		for _, bit := range []byte{1, 0x20, 0x80} {
+			data[i] ^= bit
+			refused(data, "changed", i)
+			data[i] ^= bit
+		}
+	}
+	refused(append(slices.Clone(data), '\n'), "more", len(data))
+	for _, other := range []string{"", "1", "1 3", "1 2 "} {
+		if _, err := (policyCache{key: other}).decode(data); err == nil {
+			t.Errorf("it is read for %q", other)
 		}
 	}
 }

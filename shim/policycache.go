@@ -2,14 +2,11 @@ package shim
 
 import (
 	"bytes"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"sync"
 
 	"runclamp/bundle"
 	"runclamp/enforce/policy"
@@ -17,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A policy of a thousand rules takes 25 ms to read as YAML, half as long as it takes to start a container, and a quarter of that
-// as JSON. So a large one is kept in that form as well, in a folder that root alone can write. It is a help and nothing more:
-// whatever is wrong with it, the policy itself is read.
+// A policy of a thousand rules takes 25 ms to read as YAML, half as long as it takes to start a container. So a large one is also
+// kept in a form of which only the rule that matches is decoded (policy.File.Keep), in a folder that root alone can write. It is a help
+// and nothing more: whatever is wrong with it, the policy itself is read.
 
 const (
 	// cacheFrom is the size of a policy, in bytes, from which it is worth it.
@@ -90,61 +87,32 @@ func (c policyCache) load() (f *policy.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	key, text, ok := bytes.Cut(data, []byte("\n"))
-	if !ok || string(key) != c.key {
-		return nil, errors.New("it is another policy's, or another program's")
-	}
-	return decodeCached(text)
+	return c.decode(data)
 }
 
-// decodeCached reads how many rules there are, the policy without them, and then the rules, a hundred in a line: as many lines at a time as
-// there are processors, because the rules are nearly all of a large policy.
-func decodeCached(text []byte) (f *policy.File, err error) {
-	count, text, _ := bytes.Cut(text, []byte("\n"))
-	lines := bytes.Split(text, []byte("\n"))
-	if err := json.Unmarshal(lines[0], &f); err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, errors.New("it is null")
-	}
-	rules := make([][]policy.Rule, len(lines)-1)
-	failed := make([]error, len(lines)-1)
-	var wg sync.WaitGroup
-	for i, line := range lines[1:] {
-		wg.Go(func() { failed[i] = json.Unmarshal(line, &rules[i]) })
-	}
-	wg.Wait()
-	f.Rules = slices.Concat(rules...)
-	if string(count) != strconv.Itoa(len(f.Rules)) {
-		return nil, fmt.Errorf("it has %d rules of %s", len(f.Rules), count)
-	}
-	return f, errors.Join(failed...)
+// encode gives what is kept of a policy: a line, and what it is about.
+func (c policyCache) encode(f *policy.File) ([]byte, error) {
+	text, err := f.Keep()
+	return append(c.line(text), text...), err
 }
 
-// encodeCached writes what decodeCached reads.
-func encodeCached(f *policy.File) ([]byte, error) {
-	const together = 100
-	head := *f
-	head.Rules = nil
-	first, err := json.Marshal(head)
-	if err != nil {
-		return nil, err
+// decode reads what encode wrote for the same key.
+func (c policyCache) decode(data []byte) (*policy.File, error) {
+	text := data[bytes.IndexByte(data, '\n')+1:]
+	if !bytes.HasPrefix(data, c.line(text)) {
+		return nil, errors.New("it is another policy's, another program's, or not as it was written")
 	}
-	text := append([]byte(strconv.Itoa(len(f.Rules))+"\n"), first...)
-	for chunk := range slices.Chunk(f.Rules, together) {
-		line, err := json.Marshal(chunk)
-		if err != nil {
-			return nil, err
-		}
-		text = append(append(text, '\n'), line...)
-	}
-	return text, nil
+	return policy.ReadKept(text)
+}
+
+// line has a hash of the text that it stands in front of, so that none of it can be missing or changed.
+func (c policyCache) line(text []byte) []byte {
+	return fmt.Appendf(nil, "%s %x\n", c.key, sha256.Sum256(text))
 }
 
 // store keeps the policy.
 func (c policyCache) store(f *policy.File) (err error) {
-	text, err := encodeCached(f)
+	data, err := c.encode(f)
 	if err != nil {
 		return err
 	}
@@ -164,7 +132,7 @@ func (c policyCache) store(f *policy.File) (err error) {
 		return err
 	}
 	file := os.NewFile(uintptr(fd), filepath.Join(c.dir, temp))
-	_, err = file.Write(append([]byte(c.key+"\n"), text...))
+	_, err = file.Write(data)
 	if err = errors.Join(err, file.Close()); err == nil {
 		err = unix.Renameat(dir, temp, dir, c.name)
 	}

@@ -13,8 +13,7 @@ const APIVersion = "runclamp/v1"
 
 // File is a policy file that was read and found good.
 //
-// It survives encoding/json without loss. Overlays stay in the form that they are applied in, so that only the rule that
-// matches costs more than looking at it.
+// Overlays stay in the form that they are applied in, so that only the rule that matches costs more than looking at it.
 type File struct {
 	APIVersion   string       `json:"apiVersion" is:"apiVersion" required:"the file begins with \"apiVersion: runclamp/v1\"" doc:"the version of this format"`
 	Mode         Mode         `json:"mode" default:"enforce" doc:"audit: decide and record everything, change and refuse nothing"`
@@ -31,6 +30,8 @@ type File struct {
 	Base Controls `json:"base" file:"-"`
 	// BuiltIn: there is no file.
 	BuiltIn bool `json:"builtIn" file:"-"`
+	// kept are the rules of a file that ReadKept has read, which has no Rules.
+	kept kept `json:"-" file:"-"`
 }
 
 // AuditLog is where decisions are written.
@@ -102,17 +103,17 @@ func (f *File) For(w Workload, now time.Time) (Policy, error) {
 	if f.BuiltIn {
 		p.Source = "built-in " + p.Source
 	}
-	for _, r := range f.Rules {
-		if !r.Match.holds(w) {
-			continue
-		}
+	r, err := f.first(w)
+	if err != nil {
+		return Policy{}, err
+	}
+	if r != nil {
 		p.Rule = r.Name
 		p.Source += ", rule " + r.Name
 		p.TmpfsNamed = r.Controls.names("readOnlyRootfs", "tmpfs")
 		if err := r.Controls.lay(&p.Controls); err != nil {
 			return Policy{}, fmt.Errorf("rule %s: %w", r.Name, err)
 		}
-		break
 	}
 	for _, t := range f.Tighten {
 		if !t.Match.holds(w) {
@@ -133,6 +134,16 @@ func (f *File) For(w Workload, now time.Time) (Policy, error) {
 		}
 	}
 	return p, nil
+}
+
+// first is the first rule that holds for a workload; nil if there is none.
+func (f *File) first(w Workload) (*Rule, error) {
+	for i := range f.Rules {
+		if f.Rules[i].Match.holds(w) {
+			return &f.Rules[i], nil
+		}
+	}
+	return f.kept.first(w)
 }
 
 // Match says which workloads something is about: all keys must hold, each by any of its patterns.

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -279,28 +278,6 @@ func TestPatterns(t *testing.T) {
 		f := parse(t, head+"rules: [{name: r, match: {engine: "+pattern+"}, controls: {}}]\n")
 		if got := forWorkload(t, f, policy.Workload{Engine: policy.Unknown}).Rule; got != want {
 			t.Errorf("engine: %s and an unknown engine: rule %q", pattern, got)
-		}
-	}
-}
-
-func TestJSONRoundTrip(t *testing.T) {
-	f := parse(t, example)
-	text, err := json.Marshal(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var again policy.File
-	if err := json.Unmarshal(text, &again); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(*f, again) {
-		t.Errorf("what came back\n%+v\nis not\n%+v", again, *f)
-	}
-	g := newGenerator(1)
-	for range 200 {
-		w := g.workload()
-		if a, b := forWorkload(t, f, w), forWorkload(t, &again, w); !reflect.DeepEqual(a, b) {
-			t.Fatalf("%+v\n%+v\nis not\n%+v", w, a, b)
 		}
 	}
 }
@@ -641,16 +618,20 @@ func BenchmarkFor(b *testing.B) {
 	}
 }
 
-func BenchmarkJSON(b *testing.B) {
-	text, err := json.Marshal(parse(b, string(thousandRules())))
+func BenchmarkKept(b *testing.B) {
+	text, err := parse(b, string(thousandRules())).Keep()
 	if err != nil {
 		b.Fatal(err)
 	}
+	w := policy.Workload{Engine: policy.Kubernetes, Namespace: "team-999", Container: "web"}
 	b.ReportAllocs()
 	for b.Loop() {
-		var f policy.File
-		if err := json.Unmarshal(text, &f); err != nil {
+		f, err := policy.ReadKept(text)
+		if err != nil {
 			b.Fatal(err)
+		}
+		if p, err := f.For(w, now()); err != nil || p.Rule != "rule-999" {
+			b.Fatal(p.Rule, err)
 		}
 	}
 }

@@ -279,6 +279,12 @@ func (p *parser) value(v reflect.Value, depth int) error {
 	if p.at >= len(p.data) {
 		return p.fail("it ends where a value should be")
 	}
+	if v.IsValid() && v.Type() == reflect.TypeFor[json.RawMessage]() {
+		start := p.at
+		err := p.value(reflect.Value{}, depth)
+		v.SetBytes(p.data[start:p.at:p.at])
+		return err
+	}
 	c := p.data[p.at]
 	if c == 'n' {
 		return p.null(v)

@@ -3,6 +3,7 @@ package strictjson
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"testing"
 )
 
@@ -67,6 +68,27 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := Parse([]byte("[1,2]"), 4); err == nil {
 		t.Error("what is too large was read")
+	}
+}
+
+// TestRaw: a json.RawMessage is the value as it stands, as encoding/json has it; and what is in it is held against the same rules.
+func TestRaw(t *testing.T) {
+	const text = `{"a": {"b": [1, {"c":2}] , "d":null, "e" :"x", "f":{ }} , "g":null}`
+	var got, want map[string]map[string]json.RawMessage
+	if _, err := Decode([]byte(text), reflect.ValueOf(&got).Elem(), 100); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, text := range []string{"", "[", "{,}", `{"a":1,"a":2}`, "1 2", `"\ud800"`} {
+		var raw json.RawMessage
+		if _, err := Decode([]byte(text), reflect.ValueOf(&raw).Elem(), 100); err == nil {
+			t.Errorf("%q gives %s", text, raw)
+		}
 	}
 }
 
