@@ -13,7 +13,7 @@ import (
 //
 //   - a single rule;
 //   - equalities only, all with one action: on the same arguments, or with values of 32 bits;
-//   - equalities only, on one argument, with whatever actions;
+//   - equalities only, on one argument, with whatever actions, if each value has one;
 //   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
 //     one GT that does not overlap them, or both, if their values have 32 bits;
 //   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
@@ -40,7 +40,7 @@ func exact(rules []rule) bool {
 	}
 	oneAction := !slices.ContainsFunc(rules, func(r rule) bool { return !sameAction(r, rules[0]) })
 	if only(rules, specs.OpEqualTo) {
-		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1) || oneAction && short(rules)
+		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1 && oneActionEach(rules)) || oneAction && short(rules)
 	}
 	if parts(rules) {
 		return true
@@ -61,6 +61,19 @@ func sameArguments(rules []rule) bool {
 	return !slices.ContainsFunc(rules, func(r rule) bool {
 		return !slices.EqualFunc(r.args, rules[0].args, func(a, b specs.LinuxSeccompArg) bool { return a.Index == b.Index })
 	})
+}
+
+// oneActionEach: of equalities of one argument. libseccomp takes no second action for the same conditions (EEXIST).
+func oneActionEach(rules []rule) bool {
+	had := make(map[uint64]rule, len(rules))
+	for _, r := range rules {
+		v := r.args[0].Value
+		if before, again := had[v]; again && !sameAction(before, r) {
+			return false
+		}
+		had[v] = r
+	}
+	return true
 }
 
 // oneArgument: of rules with one condition each, on one argument.

@@ -282,7 +282,13 @@ func (x *intersection) underPermission(c *call, p, bound []rule) []rule {
 		return p
 	}
 	denials := append(filter(p, denies), filter(bound, denies)...)
-	rules, complete, found := x.best(c, [][]rule{p, bound, denials})
+	var once []rule // of two actions for the same conditions libseccomp takes none
+	for _, d := range denials {
+		if !slices.ContainsFunc(once, func(r rule) bool { return slices.Equal(r.args, d.args) }) {
+			once = append(once, d)
+		}
+	}
+	rules, complete, found := x.best(c, [][]rule{p, bound, once})
 	if !found {
 		strictest := rule{action: specs.ActErrno}
 		for _, d := range denials {

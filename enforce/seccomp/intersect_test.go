@@ -142,3 +142,18 @@ func TestIntersect(t *testing.T) {
 		})
 	}
 }
+
+// TestSameConditions: of two denials with the same conditions, which libseccomp does not take, p's is written.
+func TestSameConditions(t *testing.T) {
+	byDefault := func(s ...specs.LinuxSyscall) *specs.LinuxSeccomp {
+		return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: s}
+	}
+	n := under(t, byDefault(errno("socket", 1, eq(38)), errno("socket", 1, eq(40))), byDefault(errno("socket", 97, eq(38)), errno("socket", 97, eq(16))))
+	want := rulesOut{errno("socket", 1, eq(38)), errno("socket", 1, eq(40)), errno("socket", 97, eq(16))}
+	if got, want := string(text(t, n.Profile.Syscalls)), string(text(t, want)); got != want || !slices.Equal(n.Limited, []string{"socket"}) {
+		t.Errorf("%+v\ngot  %s\nwant %s", n, got, want)
+	}
+	if exact([]rule{{action: specs.ActErrno, args: []specs.LinuxSeccompArg{eq(38)}}, {action: specs.ActTrap, args: []specs.LinuxSeccompArg{eq(38)}}}) {
+		t.Error("two actions for the same conditions are taken for something that can be built")
+	}
+}
