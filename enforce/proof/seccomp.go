@@ -370,7 +370,7 @@ func oneByOne(indices []int, values [6][]uint64, yield func(arguments) bool) {
 
 func around(c condition) []uint64 {
 	if c.Op != specs.OpMaskedEqual {
-		return []uint64{c.Value - 1, c.Value, c.Value + 1}
+		return []uint64{c.Value - 1, c.Value, c.Value + 1, c.Value ^ 1<<32} // the last for a program that looks at half of it
 	}
 	v := []uint64{c.ValueTwo, c.ValueTwo | ^c.Value}
 	for bit := uint64(1); bit != 0; bit <<= 1 {

@@ -187,6 +187,21 @@ func TestLooserOneByOne(t *testing.T) {
 	})
 }
 
+// TestLooserHalf: a program that does not look at the upper half of an argument lets through what the profile denies.
+func TestLooserHalf(t *testing.T) {
+	load := func(k uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: k}
+	}
+	is := func(k uint32, otherwise uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jf: otherwise, K: k}
+	}
+	program := Program{load(4), is(nativeArch, 5), load(0), is(unix.SYS_DUP3, 3), load(16), is(5, 1), ret(unix.SECCOMP_RET_ALLOW), ret(unix.SECCOMP_RET_ERRNO | 1)}
+	profile := rules(specs.ActErrno, specs.ActAllow, condition{Index: 0, Op: specs.OpEqualTo, Value: 5})
+	if found, err := looser(&profile, []Program{program}); err != nil || !slices.Equal(found, []string{"dup3 with argument 0 = 0x100000005"}) {
+		t.Errorf("%q, %v", found, err)
+	}
+}
+
 // TestMeaning: runc's way of reading a profile.
 func TestMeaning(t *testing.T) {
 	arg := func(index uint, op specs.LinuxSeccompOperator, value, two uint64) condition {

@@ -1,6 +1,8 @@
 package seccomp
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -13,7 +15,7 @@ import (
 //
 //   - a single rule;
 //   - equalities only, all with one action: on the same arguments, or with values of 32 bits;
-//   - equalities only, on one argument, with whatever actions;
+//   - equalities only, on one argument, with whatever actions, if each value has one;
 //   - one condition each, on the same argument, all with one action: only NE, only GT, only GE, only EQ and MASKED_EQ, or EQ and one LT or
 //     one GT that does not overlap them, or both, if their values have 32 bits;
 //   - equalities of one argument with different values of 32 bits, some of them with an NE of a later argument, or with that and an EQ of the
@@ -40,7 +42,7 @@ func exact(rules []rule) bool {
 	}
 	oneAction := !slices.ContainsFunc(rules, func(r rule) bool { return !sameAction(r, rules[0]) })
 	if only(rules, specs.OpEqualTo) {
-		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1) || oneAction && short(rules)
+		return sameArguments(rules) && (oneAction || len(rules[0].args) == 1 && oneActionEach(rules)) || oneAction && short(rules)
 	}
 	if parts(rules) {
 		return true
@@ -49,6 +51,109 @@ func exact(rules []rule) bool {
 		return sameArguments(rules) && len(rules[0].args) == 1 && oneArgument(rules) || apart(rules)
 	}
 	return denies(rules[0]) && only(rules[:1], specs.OpEqualTo) && leaves(rules[0], rules[1:])
+}
+
+// tangled has the places of calls that may be built otherwise than their rules are written because of another call, with which they have a condition in
+// common. libseccomp shares code between calls that go on alike, and may leave out that the argument is loaded again where one of them comes
+// from the code for another argument, or for the other half of the same (2.5.4; src/gen_bpf.c, _gen_bpf_build_bpf: that is decided once, for
+// the jump that is found first). Then a call is let through, or denied, by what is left of another comparison, also where the rules of each call
+// by itself are exact. That was never seen of flat rules, nor next to a single rule or to the very same rules (integration/filters, TestTangled).
+func tangled(calls []call, archs []specs.Arch) (places []int) {
+	for i := range calls {
+		rules := calls[i].rules
+		if !flat(rules) && slices.ContainsFunc(calls, func(c call) bool {
+			return len(c.rules) > 1 && !slices.EqualFunc(c.rules, rules, sameRule) && slices.ContainsFunc(archs, func(a specs.Arch) bool {
+				return alike(words(a, rules), words(a, c.rules))
+			})
+		}) {
+			places = append(places, i)
+		}
+	}
+	return places
+}
+
+// flat: there is one rule, or each is a value of the same argument, or of the same argument under a mask.
+func flat(rules []rule) bool {
+	return len(rules) <= 1 || len(rules[0].args) == 1 && sameArguments(rules) && (only(rules, specs.OpEqualTo) || only(rules, specs.OpMaskedEqual))
+}
+
+// alike: the code for the rules may go on, behind what is looked at of a later argument or of the other half, with the same as that for the others.
+func alike(rules, others []rule) bool {
+	inner := ends(rules, true)
+	if len(inner) == 0 {
+		return false
+	}
+	for e := range ends(others, false) {
+		if inner[e] {
+			return true
+		}
+	}
+	return false
+}
+
+// end is a condition, or the values of 32 bits that are left of an argument.
+type end struct {
+	condition specs.LinuxSeccompArg
+	values    string
+}
+
+// ends has what the code may go on with. libseccomp compares with the greatest value of an argument first, and goes on with the next one. inner:
+// only what is left behind a value that has further conditions.
+func ends(rules []rule, inner bool) map[end]bool {
+	type level struct {
+		index  uint
+		before string // the conditions on earlier arguments
+	}
+	nested := slices.ContainsFunc(rules, func(r rule) bool { return len(r.args) > 1 })
+	all := map[end]bool{}
+	values, further := map[level][]uint64{}, map[level][]uint64{}
+	for _, r := range rules {
+		args := r.args
+		if len(args) > 1 {
+			args = slices.SortedFunc(slices.Values(args), func(a, b specs.LinuxSeccompArg) int { return cmp.Compare(a.Index, b.Index) })
+		}
+		at := level{}
+		for i, a := range args {
+			if i > 0 {
+				at.before = fmt.Sprint(args[:i])
+			}
+			if at.index = a.Index; a.Op != specs.OpEqualTo || a.Value > math.MaxUint32 {
+				all[end{condition: compared(a)}] = true
+				continue
+			}
+			if inner && !nested {
+				continue // no value has further conditions
+			}
+			values[at] = append(values[at], a.Value)
+			if i+1 < len(args) {
+				further[at] = append(further[at], a.Value)
+			}
+		}
+	}
+	for at, list := range values {
+		slices.Sort(list)
+		list = slices.Compact(list)
+		for i := range list {
+			if !inner || i+1 < len(list) && slices.Contains(further[at], list[i+1]) {
+				all[end{values: fmt.Sprint(at.index, list[:i+1])}] = true
+			}
+		}
+	}
+	return all
+}
+
+// compared is what libseccomp makes of a condition; it does not tell one from its contrary.
+func compared(a specs.LinuxSeccompArg) specs.LinuxSeccompArg {
+	switch a.Op {
+	case specs.OpMaskedEqual:
+		return a
+	case specs.OpLessThan:
+		a.Op = specs.OpGreaterEqual
+	case specs.OpLessEqual:
+		a.Op = specs.OpGreaterThan
+	}
+	a.ValueTwo = 0 // nobody looks at it
+	return a
 }
 
 func only(rules []rule, ops ...specs.LinuxSeccompOperator) bool {
@@ -61,6 +166,19 @@ func sameArguments(rules []rule) bool {
 	return !slices.ContainsFunc(rules, func(r rule) bool {
 		return !slices.EqualFunc(r.args, rules[0].args, func(a, b specs.LinuxSeccompArg) bool { return a.Index == b.Index })
 	})
+}
+
+// oneActionEach: of equalities of one argument. libseccomp takes no second action for the same conditions (EEXIST).
+func oneActionEach(rules []rule) bool {
+	had := make(map[uint64]rule, len(rules))
+	for _, r := range rules {
+		v := r.args[0].Value
+		if before, again := had[v]; again && !sameAction(before, r) {
+			return false
+		}
+		had[v] = r
+	}
+	return true
 }
 
 // oneArgument: of rules with one condition each, on one argument.

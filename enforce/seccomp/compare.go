@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -62,8 +63,8 @@ func Compare(p, q *specs.LinuxSeccomp) (Answer, []Difference) {
 		for _, c := range callsOn(arch, calls, &a, other) {
 			ours, theirs := a.on(arch, &c), other.on(arch, &c)
 			answer, why := within(arch, ours, theirs)
-			if mine, its := a.doubt(&c), other.doubt(&c); mine && (its || !all(theirs, lets)) || its && !all(ours, denies) {
-				answer, why = Unknown, "rules contradict one without conditions"
+			if mine, its := a.doubt(&c), other.doubt(&c); mine != "" && (its != "" || !all(theirs, lets)) || its != "" && !all(ours, denies) {
+				answer, why = Unknown, cmp.Or(mine, its)
 			}
 			if answer != Yes {
 				found = append(found, Difference{arch, c.name, answer, why})

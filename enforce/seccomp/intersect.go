@@ -74,7 +74,7 @@ func Intersect(p, bound *specs.LinuxSeccomp) (Intersection, error) {
 			calls = append(calls, c)
 		}
 	}
-	calls, ok := x.shutMultiplexers(calls, &out)
+	calls, ok := x.shutMultiplexers(x.untangled(calls), &out)
 	if !ok {
 		without := *p
 		without.Architectures = slices.DeleteFunc(slices.Clone(p.Architectures), func(a specs.Arch) bool { return a == specs.ArchX86 })
@@ -142,7 +142,7 @@ func called(a specs.Arch, c *call) bool {
 // call decides what rules a system call has in the end.
 func (x *intersection) call(c *call) []rule {
 	p, bound := x.p.rules(c), x.bound.rules(c)
-	if doubt := x.p.doubt(c); doubt || x.bound.doubt(c) && !all(meaning{x.p.fallback, p}, denies) {
+	if x.p.doubt(c) != "" || x.bound.doubt(c) != "" && !all(meaning{x.p.fallback, p}, denies) {
 		x.Undecided = append(x.Undecided, c.name)
 		return x.meant([]rule{x.strictest(c.name)})
 	}
@@ -282,7 +282,13 @@ func (x *intersection) underPermission(c *call, p, bound []rule) []rule {
 		return p
 	}
 	denials := append(filter(p, denies), filter(bound, denies)...)
-	rules, complete, found := x.best(c, [][]rule{p, bound, denials})
+	var once []rule // of two actions for the same conditions libseccomp takes none
+	for _, d := range denials {
+		if !slices.ContainsFunc(once, func(r rule) bool { return slices.Equal(r.args, d.args) }) {
+			once = append(once, d)
+		}
+	}
+	rules, complete, found := x.best(c, [][]rule{p, bound, once})
 	if !found {
 		strictest := rule{action: specs.ActErrno}
 		for _, d := range denials {
@@ -369,6 +375,18 @@ func (x *intersection) judge(of *call, candidate []rule, errors bool) (sound, wh
 		}
 	}
 	return true, whole
+}
+
+// untangled gives up calls that are tangled with others, the last first: without it, another may be so no more.
+func (x *intersection) untangled(calls []call) []call {
+	for places := tangled(calls, x.archs); len(places) > 0; places = tangled(calls, x.archs) {
+		c := &calls[places[len(places)-1]]
+		if c.rules = x.meant([]rule{x.strictest(c.name)}); !slices.Contains(x.Undecided, c.name) {
+			x.Undecided = append(x.Undecided, c.name)
+		}
+		x.Limited = slices.DeleteFunc(x.Limited, func(name string) bool { return name == c.name })
+	}
+	return slices.DeleteFunc(calls, func(c call) bool { return len(c.rules) == 0 })
 }
 
 // allowing has the rules of a call for a default action that denies. whole is false if they don't let through all that they should.

@@ -142,3 +142,52 @@ func TestIntersect(t *testing.T) {
 		})
 	}
 }
+
+// TestSameConditions: of two denials with the same conditions, which libseccomp does not take, p's is written.
+func TestSameConditions(t *testing.T) {
+	byDefault := func(s ...specs.LinuxSyscall) *specs.LinuxSeccomp {
+		return &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: s}
+	}
+	n := under(t, byDefault(errno("socket", 1, eq(38)), errno("socket", 1, eq(40))), byDefault(errno("socket", 97, eq(38)), errno("socket", 97, eq(16))))
+	want := rulesOut{errno("socket", 1, eq(38)), errno("socket", 1, eq(40)), errno("socket", 97, eq(16))}
+	if got, want := string(text(t, n.Profile.Syscalls)), string(text(t, want)); got != want || !slices.Equal(n.Limited, []string{"socket"}) {
+		t.Errorf("%+v\ngot  %s\nwant %s", n, got, want)
+	}
+	if exact([]rule{{action: specs.ActErrno, args: []specs.LinuxSeccompArg{eq(38)}}, {action: specs.ActTrap, args: []specs.LinuxSeccompArg{eq(38)}}}) {
+		t.Error("two actions for the same conditions are taken for something that can be built")
+	}
+}
+
+// TestTangled: rules of two calls that libseccomp builds into each other are not trusted, wherever they come from; engines have none.
+func TestTangled(t *testing.T) {
+	socket := rulesOut{allow("socket", eq(2), on(1, eq(2))), allow("socket", eq(0))}
+	pair := rulesOut{allow("socketpair", eq(2), on(1, arg(specs.OpNotEqual, 2))), allow("socketpair", eq(0)), allow("socketpair", eq(1))}
+	other := rulesOut{allow("socketpair", eq(7), on(1, arg(specs.OpNotEqual, 7))), allow("socketpair", eq(6)), allow("socketpair", eq(5))}
+	values := rulesOut{allow("socketpair", eq(0)), allow("socketpair", eq(2))}
+	all := func(lists ...rulesOut) *specs.LinuxSeccomp { return profile(slices.Concat(lists...)...) }
+	open := rulesOut{allow("socket"), allow("socketpair")}
+	for _, tt := range []struct {
+		name      string
+		p, bound  *specs.LinuxSeccomp
+		undecided []string
+	}{
+		{"of one profile", all(socket, pair), all(open), []string{"socket"}},
+		{"of the bound", all(open), all(socket, pair), []string{"socket"}},
+		{"of both", all(socket, open[1:]), all(open[:1], pair), []string{"socket"}},
+		{"nothing in common", all(socket, other), all(open), nil},
+		{"next to values only", all(socket, values), all(open), []string{"socket"}},
+		{"values only", all(rulesOut{allow("socket", eq(0)), allow("socket", eq(1))}, values), all(open), nil},
+		{"next to a single rule", all(socket, values[:1]), all(open), nil},
+	} {
+		n := under(t, tt.p, tt.bound)
+		if !slices.Equal(n.Undecided, tt.undecided) {
+			t.Errorf("%s: %v is undecided, wanted %v", tt.name, n.Undecided, tt.undecided)
+		}
+		if again := under(t, n.Profile, n.Profile); again.Changed() {
+			t.Errorf("%s: %+v", tt.name, again)
+		}
+	}
+	if answer, _ := Compare(all(socket, pair), all(socket, open[1:])); answer != Unknown {
+		t.Errorf("of tangled rules Compare says %v", answer)
+	}
+}

@@ -6,6 +6,7 @@
 package seccomp
 
 import (
+	"cmp"
 	"slices"
 
 	"runclamp/enforce/seccomp/syscalls"
@@ -80,9 +81,9 @@ type call struct {
 	known bool // row is its place in the tables
 	row   syscalls.Row
 	rules []rule
-	// doubtful: the profile has a rule without conditions and another with another outcome. Which of them counts is how libseccomp is
-	// made, and no promise of its.
-	doubtful bool
+	// doubtful is why it is not certain what becomes of the call; empty if it is. The profile may have a rule without conditions and another with
+	// another outcome: which of them counts is how libseccomp is made, and no promise of its. Or it may be tangled with another call.
+	doubtful string
 }
 
 func named(name string) call { return namedNear(name, 0) }
@@ -133,12 +134,17 @@ func rulesOf(p *specs.LinuxSeccomp, mux bool) ruleset {
 		for _, name := range e.Names {
 			c := s.add(namedNear(name, last))
 			last = c.row
-			c.doubtful = c.doubtful || contradict(c.rules, all) || contradict(all, c.rules)
+			if contradict(c.rules, all) || contradict(all, c.rules) {
+				c.doubtful = "rules contradict one without conditions"
+			}
 			c.rules = joined(c.rules, all)
 			if mux {
 				s.multiplex(name, all)
 			}
 		}
+	}
+	for _, i := range tangled(s.calls, covered(p)) {
+		s.calls[i].doubtful = cmp.Or(s.calls[i].doubtful, "libseccomp may build the rules otherwise than they are written, next to another call's")
 	}
 	return s
 }
@@ -201,10 +207,12 @@ func (s *ruleset) withhold(p *ruleset) {
 	}
 }
 
-// doubt: what becomes of a call is not certain.
-func (s *ruleset) doubt(c *call) bool {
-	place := s.place(c)
-	return place > 0 && s.calls[place-1].doubtful
+// doubt is why it is not certain what becomes of a call.
+func (s *ruleset) doubt(c *call) string {
+	if place := s.place(c); place > 0 {
+		return s.calls[place-1].doubtful
+	}
+	return ""
 }
 
 func (s *ruleset) multiplex(name string, rules []rule) {
