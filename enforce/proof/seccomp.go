@@ -309,14 +309,16 @@ func describeArgs(indices []int, args arguments) string {
 }
 
 // pointsOf has the arguments that the rules look at, and calls that lie at and next to all constants, the rules' and those that
-// the programs compare with: every combination, if they are not too many, or else one argument at a time.
+// the programs compare with: every combination, if they are not too many. Or else every combination of the rules' own constants, and each
+// argument by itself with the others as a rule wants them.
 func pointsOf(rules []rule, compared []uint32) (indices []int, points func(yield func(arguments) bool)) {
-	var values [6][]uint64
+	var values, own [6][]uint64
 	for _, r := range rules {
 		for _, c := range r.conditions {
 			if len(values[c.Index]) == 0 {
 				indices = append(indices, int(c.Index))
 				values[c.Index] = []uint64{0, math.MaxUint32, math.MaxUint64}
+				own[c.Index] = []uint64{0, math.MaxUint64}
 				for _, k := range compared {
 					// Of a low word or a high one.
 					k := uint64(k)
@@ -324,48 +326,79 @@ func pointsOf(rules []rule, compared []uint32) (indices []int, points func(yield
 				}
 			}
 			values[c.Index] = append(values[c.Index], around(c)...)
+			own[c.Index] = append(own[c.Index], holding(c))
 		}
 	}
 	slices.Sort(indices)
-	product := 1
+	all, few := 1, 1
 	for _, i := range indices {
 		slices.Sort(values[i])
-		values[i] = slices.Compact(values[i])
-		product = min(product*len(values[i]), maxPoints+1)
+		slices.Sort(own[i])
+		values[i], own[i] = slices.Compact(values[i]), slices.Compact(own[i])
+		all, few = min(all*len(values[i]), maxPoints+1), min(few*len(own[i]), maxPoints+1)
 	}
 	return indices, func(yield func(arguments) bool) {
-		if product > maxPoints {
-			oneByOne(indices, values, yield)
+		if all <= maxPoints {
+			combined(indices, values, arguments{}, yield)
 			return
 		}
-		var args arguments
-		var combine func(k int) bool
-		combine = func(k int) bool {
-			if k == len(indices) {
-				return yield(args)
-			}
-			for _, v := range values[indices[k]] {
-				args[indices[k]] = v
-				if !combine(k + 1) {
-					return false
-				}
-			}
-			return true
+		if few > maxPoints || combined(indices, own, arguments{}, yield) {
+			oneByOne(indices, values, rules, yield)
 		}
-		combine(0)
 	}
 }
 
-func oneByOne(indices []int, values [6][]uint64, yield func(arguments) bool) {
-	for _, i := range indices {
-		var args arguments
-		for _, v := range values[i] {
-			args[i] = v
-			if !yield(args) {
-				return
-			}
+// combined has every combination of the arguments at the indices. It is false if no more is wanted.
+func combined(indices []int, values [6][]uint64, args arguments, yield func(arguments) bool) bool {
+	if len(indices) == 0 {
+		return yield(args)
+	}
+	for _, v := range values[indices[0]] {
+		args[indices[0]] = v
+		if !combined(indices[1:], values, args, yield) {
+			return false
 		}
 	}
+	return true
+}
+
+// oneByOne has each argument by itself, with the others 0, and then as each rule wants them, as long as that are not too many.
+func oneByOne(indices []int, values [6][]uint64, rules []rule, yield func(arguments) bool) {
+	count := 0
+	for at := range len(rules) + 1 {
+		var base arguments
+		if at > 0 {
+			for _, c := range rules[at-1].conditions {
+				base[c.Index] = holding(c)
+			}
+		}
+		for _, i := range indices {
+			args := base
+			for _, v := range values[i] {
+				args[i] = v
+				if !yield(args) {
+					return
+				}
+			}
+			count += len(values[i])
+		}
+		if count > maxPoints {
+			return
+		}
+	}
+}
+
+// holding is a value that a condition holds for.
+func holding(c condition) uint64 {
+	switch c.Op {
+	case specs.OpMaskedEqual:
+		return c.ValueTwo
+	case specs.OpLessThan:
+		return c.Value - 1
+	case specs.OpGreaterThan, specs.OpNotEqual:
+		return c.Value + 1
+	}
+	return c.Value
 }
 
 func around(c condition) []uint64 {

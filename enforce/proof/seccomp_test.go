@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -236,4 +237,44 @@ func TestMeaning(t *testing.T) {
 
 func rules(byDefault, action specs.LinuxSeccompAction, args ...condition) specs.LinuxSeccomp {
 	return specs.LinuxSeccomp{DefaultAction: byDefault, Syscalls: []specs.LinuxSyscall{{Names: []string{"dup3", "no_such_call"}, Action: action, Args: args}}}
+}
+
+// TestPoints: where there are too many combinations, those of the rules' own constants are tried, and each argument next to each constant while the
+// others are as a rule wants them. A program that mixes two rules up lets something through there.
+func TestPoints(t *testing.T) {
+	is := func(index uint, value uint64) condition {
+		return condition{Index: index, Value: value, Op: specs.OpEqualTo}
+	}
+	rules := []rule{
+		{true, []condition{is(0, 10), is(1, 20), is(2, 30)}},
+		{true, []condition{is(0, 11), {Index: 1, Value: 0xff, ValueTwo: 21, Op: specs.OpMaskedEqual}}},
+		{true, []condition{{Index: 0, Value: 100, Op: specs.OpLessThan}, {Index: 2, Value: 200, Op: specs.OpGreaterThan}}},
+	}
+	tried := func(rules []rule, compared []uint32) map[arguments]bool {
+		_, points := pointsOf(rules, compared)
+		all := map[arguments]bool{}
+		points(func(a arguments) bool { all[a] = true; return len(all) <= 4*maxPoints })
+		return all
+	}
+	var compared []uint32
+	for k := range uint32(20) {
+		compared = append(compared, 1000*k)
+	}
+	all := tried(rules, compared)
+	if len(all) > 4*maxPoints {
+		t.Fatalf("%d points", len(all))
+	}
+	for _, want := range []arguments{{10, 20, 30}, {10, 21, 30}, {11, 20, 30}, {0, 20, 201}, {99, math.MaxUint64, 0}, {10, 20, 31}, {10, 5001, 30}, {100, 0, 201}, {11, 21 | ^uint64(0xff), 0}} {
+		if !all[want] {
+			t.Errorf("%v was not tried", want)
+		}
+	}
+	// So many that not even that can be tried: an end comes all the same.
+	var many []rule
+	for k := range uint64(1000) {
+		many = append(many, rule{true, []condition{is(0, 10*k), is(1, 10*k), is(2, 10*k)}})
+	}
+	if all := tried(many, nil); len(all) > 4*maxPoints {
+		t.Errorf("%d points", len(all))
+	}
 }
