@@ -59,7 +59,7 @@ e2e: ## end-to-end tests with real engines; root
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
 GUEST      := $(CURDIR)/bin/guest
 # The longest first.
-GUEST_JOBS := proof.test@/usr/sbin/runc guest.test docker.test@/usr/sbin/runc-current+$(GUEST)/docker.cpio proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
+GUEST_JOBS := docker.test@/usr/sbin/runc-current+$(GUEST)/docker.cpio proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN        ?= .
 
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
