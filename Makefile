@@ -59,16 +59,17 @@ e2e: ## end-to-end tests with real engines; root
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
 GUEST      := $(CURDIR)/bin/guest
 # The longest first.
-GUEST_JOBS := proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
+GUEST_JOBS := docker.test@/usr/sbin/runc-current+$(GUEST)/docker.cpio proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN        ?= .
 
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
 	integration/guest/setup.sh $(GUEST)/image
+	integration/guest/docker/setup.sh $(CURDIR)/bin/e2e $(GUEST)/docker.cpio
 	rm -rf $(GUEST)/programs
 	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
-	CGO_ENABLED=0 go test -c -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/proof
+	CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof
 	go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
 

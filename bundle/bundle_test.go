@@ -204,13 +204,16 @@ func TestFactsOfTheHost(t *testing.T) {
 			t.Errorf("%q: %+v, %v", name, f.AppArmor, err)
 		}
 	}
+	if err := errors.Join(text(filepath.Join(sys, "module/apparmor/parameters/enabled"), "Y"), text(filepath.Join(sys, "kernel/security/apparmor/profiles"), "loud (complain)\n")); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := b.Facts(c, p, Host{Sys: sys}); err != nil || !f.AppArmor.Enabled || f.AppArmor.Loaded == nil || len(f.AppArmor.Loaded) > 0 {
+		t.Errorf("none that denies anything: %+v, %v", f.AppArmor, err)
+	}
 	if err := os.RemoveAll(filepath.Join(sys, "kernel")); err != nil {
 		t.Fatal(err)
 	}
-	if err := text(filepath.Join(sys, "module/apparmor/parameters/enabled"), "Y"); err != nil {
-		t.Fatal(err)
-	}
-	if f, err := b.Facts(c, p, Host{Sys: sys}); err != nil || !f.AppArmor.Enabled || len(f.AppArmor.Loaded) > 0 {
+	if f, err := b.Facts(c, p, Host{Sys: sys}); err != nil || !f.AppArmor.Enabled || f.AppArmor.Loaded != nil {
 		t.Errorf("without securityfs: %+v, %v", f.AppArmor, err)
 	}
 }

@@ -136,10 +136,13 @@ func (h Host) AppArmor() (enforce.AppArmor, error) {
 	if err != nil || !state.Enabled {
 		return enforce.AppArmor{}, err
 	}
-	a := enforce.AppArmor{Enabled: true, Loaded: map[string]bool{}}
+	a := enforce.AppArmor{Enabled: true}
 	if !state.Enforces() {
 		a.Permissive = state.Mode
 		return a, nil
+	}
+	if state.Profiles != nil {
+		a.Loaded = map[string]bool{}
 	}
 	for _, p := range state.Profiles {
 		if p.Enforced() {

@@ -116,7 +116,7 @@ type AppArmor struct {
 	Enabled bool
 	// Permissive is the mode that holds for all profiles, if it is one that denies nothing (complain).
 	Permissive string
-	// Loaded are the names of the profiles that are loaded in enforce mode. None if Permissive.
+	// Loaded are the names of the profiles that are loaded in enforce mode. None if Permissive; nil if the list can't be read.
 	Loaded map[string]bool
 	// Own is the profile that the policy names, if it is not a shipped one. It has no text if there is no file of that name.
 	// Problem is why it can't be used.

@@ -65,6 +65,16 @@ func TestReadState(t *testing.T) {
 	if s, err := apparmor.ReadState(h.Sys); err != nil || s.Enforces() {
 		t.Errorf("a kernel that complains: %+v, %v", s, err)
 	}
+	// None, or not to be read: whoever asks what confines a container has to know which.
+	if s, err := apparmor.ReadState(fakeHost(t, "").Sys); err != nil || s.Profiles == nil || len(s.Profiles) > 0 {
+		t.Errorf("a kernel without profiles: %+v, %v", s, err)
+	}
+	if err := os.RemoveAll(filepath.Join(h.Sys, "kernel")); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := apparmor.ReadState(h.Sys); err != nil || s.Profiles != nil {
+		t.Errorf("without securityfs: %+v, %v", s, err)
+	}
 	for _, sys := range []string{t.TempDir(), "/nonexistent"} {
 		if s, err := apparmor.ReadState(sys); err != nil || s.Enabled || s.Enforces() {
 			t.Errorf("a kernel without it: %+v, %v", s, err)

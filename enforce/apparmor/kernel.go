@@ -28,7 +28,8 @@ type State struct {
 	// Mode is that of the kernel as a whole. If it is not an enforcing one, no profile is enforced, whatever its own mode. Empty: it
 	// is not ours to read.
 	Mode string
-	// Profiles are those of this policy namespace. Nil: they are not ours to read, or securityfs is not mounted.
+	// Profiles are those of this policy namespace. Nil: they are not ours to read, or securityfs is not mounted. Otherwise, if it is
+	// empty, there are none.
 	Profiles []Loaded
 }
 
@@ -45,14 +46,17 @@ func ReadState(sys string) (State, error) {
 		return State{}, fmt.Errorf("whether the kernel has AppArmor: %w", err)
 	}
 	s := State{Enabled: true}
-	mode, err := readable(filepath.Join(sys, "module/apparmor/parameters/mode"))
+	mode, _, err := readable(filepath.Join(sys, "module/apparmor/parameters/mode"))
 	if err != nil {
 		return s, fmt.Errorf("AppArmor's mode: %w", err)
 	}
 	s.Mode = strings.TrimSpace(mode)
-	profiles, err := readable(filepath.Join(sys, "kernel/security/apparmor/profiles"))
+	profiles, ours, err := readable(filepath.Join(sys, "kernel/security/apparmor/profiles"))
 	if err != nil {
 		return s, fmt.Errorf("the loaded AppArmor profiles: %w", err)
+	}
+	if ours {
+		s.Profiles = []Loaded{}
 	}
 	for line := range strings.Lines(profiles) {
 		// apparmorfs writes "name (mode)", and the profiles of other policy namespaces as ":namespace://name (mode)": who may write
@@ -65,13 +69,13 @@ func ReadState(sys string) (State, error) {
 	return s, nil
 }
 
-// readable is a file's text. One that is not there, or not ours to read, has none.
-func readable(path string) (string, error) {
-	text, err := os.ReadFile(path)
+// readable is a file's text, and whether it is there and ours to read.
+func readable(path string) (text string, ours bool, err error) {
+	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return "", nil
+		return "", false, nil
 	}
-	return string(text), err
+	return string(raw), err == nil, err
 }
 
 func lastCut(s, sep string) (before, after string, found bool) {

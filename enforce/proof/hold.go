@@ -264,7 +264,7 @@ func (h *holder) appArmor() {
 	case a.Permissive != "":
 		// Whether that may be was for the policy to say, at create.
 		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("AppArmor denies nothing (mode %s)", a.Permissive)})
-	case len(a.Loaded) == 0:
+	case a.Loaded == nil:
 		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("the kernel's list of profiles")})
 	case !a.Loaded[p.ApparmorProfile]:
 		h.found(AppArmor, "/process/apparmorProfile", "no profile "+p.ApparmorProfile+" that is loaded and enforced", "one: aa-enforce")

@@ -270,6 +270,9 @@ func TestHold(t *testing.T) {
 		{"profile enforced", func(s *specs.Spec, f *Facts) {
 			s.Process.ApparmorProfile, f.AppArmor = "p", enforce.AppArmor{Enabled: true, Loaded: map[string]bool{"p": true}}
 		}, ""},
+		{"no profile is enforced", func(s *specs.Spec, f *Facts) {
+			s.Process.ApparmorProfile, f.AppArmor = "p", enforce.AppArmor{Enabled: true, Loaded: map[string]bool{}}
+		}, "proof:appArmor /process/apparmorProfile reject"},
 		{"profiles can't be listed", func(s *specs.Spec, f *Facts) {
 			s.Process.ApparmorProfile, f.AppArmor = "p", enforce.AppArmor{Enabled: true}
 		}, "proof:appArmor  audit"},

@@ -2,15 +2,12 @@ package proof
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
 // users are who the container's are outside of its user namespace.
@@ -124,41 +121,4 @@ func (l *lab) loosened(t *testing.T, clamped []byte, fact string, change func(*s
 	if !found || err == nil || !strings.Contains(err.Error(), "runclamp: refused: proof:") {
 		t.Errorf("start says %v, the audit log %+v", err, line)
 	}
-}
-
-// TestIDMappedMount: files that belong to others in the container are in nobody's way.
-func TestIDMappedMount(t *testing.T) {
-	forEachRunc(t, func(t *testing.T, l *lab) {
-		var fs unix.Statfs_t
-		var uts unix.Utsname
-		if err := unix.Statfs(l.dir, &fs); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Uname(&uts); err != nil {
-			t.Fatal(err)
-		}
-		var major, minor int
-		release := unix.ByteSliceToString(uts.Release[:])
-		if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-			t.Fatalf("%s: %v", release, err)
-		}
-		if fs.Type == unix.TMPFS_MAGIC && (major < 6 || major == 6 && minor < 3) {
-			t.Skipf("left out: Linux %s maps no IDs of a tmpfs, which %s is on", release, l.dir)
-		}
-		mapped := filepath.Join(l.dir, "mapped")
-		mkdir(t, mapped)
-		mkdir(t, l.bundle, "rootfs", "home", "mapped") // the image is not that root's, either
-		l.inUserNamespace(t)
-		l.ask(t, func(s *specs.Spec) {
-			s.Mounts = append(s.Mounts, specs.Mount{
-				Destination: "/home/mapped", Type: "bind", Source: mapped, Options: []string{"bind", "rprivate", "ro"}, UIDMappings: users(), GIDMappings: users(),
-			})
-		})
-		l.create(t, nil)
-		defer l.remove(t)
-		err := l.runclamp.Call(nil, "start", id)
-		if line := l.audited(t); err != nil || line.Proof != l.passed() || len(l.known(line.Findings)) > 0 {
-			t.Errorf("start says %v, the audit log %+v", err, line)
-		}
-	})
 }

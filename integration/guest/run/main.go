@@ -1,8 +1,9 @@
 // run boots guests, each with one test program, relays what they say, and ends with their result.
 //
-// An argument is a job: the name of a test program, and perhaps @ and the delegate that its tests are about. As many guests run
-// at once as there are processors, with one processor each: an emulated machine with two loses much of the second to the locks
-// between them, and tests that share a machine's control groups and configuration would be in each other's way.
+// An argument is a job: the name of a test program, and perhaps @ and the delegate that its tests are about, and perhaps + and an
+// archive to unpack over the guest's root, of what only this job needs. As many guests run at once as there are processors, with one
+// processor each: an emulated machine with two loses much of the second to the locks between them, and tests that share a machine's
+// control groups and configuration would be in each other's way.
 package main
 
 import (
@@ -25,8 +26,9 @@ import (
 )
 
 const (
-	// bootTime is how long a guest may take to say its first word. It takes five seconds where nothing else runs.
-	bootTime = time.Minute
+	// bootTime is how long a guest may take to say its first word. It takes five seconds where nothing else runs, and a few more with
+	// an archive of its own.
+	bootTime = 2 * time.Minute
 	// silence is how long a guest may say nothing afterwards before it is taken for one that hangs: longer than the tests wait
 	// for a verb (fixture.Patience), so that a test can say itself what hangs.
 	silence = 3 * time.Minute
@@ -63,10 +65,11 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 	)
 	free := make(chan struct{}, runtime.NumCPU())
 	for i, job := range jobs {
+		label, _, _ := strings.Cut(job, "+")
 		say := func(line string) {
 			mu.Lock()
 			defer mu.Unlock()
-			fmt.Fprintf(out, "[%s] %s\n", job, line)
+			fmt.Fprintf(out, "[%s] %s\n", label, line)
 		}
 		// Here, so that they begin in their order.
 		free <- struct{}{}
@@ -77,7 +80,7 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 			defer runtime.UnlockOSThread()
 			r, err := guest(ctx, say, image, programs, filepath.Join(dir, strconv.Itoa(i)), job, tests)
 			if err != nil {
-				err = fmt.Errorf("%s: %w", job, err)
+				err = fmt.Errorf("%s: %w", label, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -87,6 +90,9 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 	}
 	guests.Wait()
 	fmt.Fprintf(out, "e2e-guest: %d tests passed, %d failed, %d left out, in %v\n", all.passed, all.failed, all.skipped, time.Since(begin).Round(time.Second))
+	if all.skipped > 0 && os.Getenv("RUNCLAMP_E2E_ALL") != "" {
+		errs = append(errs, errors.New("RUNCLAMP_E2E_ALL is set, and something was left out"))
+	}
 	if all.passed == 0 {
 		errs = append(errs, errors.New("no test has passed"))
 	}
@@ -95,6 +101,7 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 
 // guest runs a job, in a folder that is made for it.
 func guest(ctx context.Context, say func(string), image, programs, dir, job, tests string) (r result, err error) {
+	job, archive, _ := strings.Cut(job, "+")
 	name, delegate, _ := strings.Cut(job, "@")
 	if err := os.MkdirAll(filepath.Join(dir, "job"), 0o700); err != nil {
 		return r, err
@@ -103,7 +110,11 @@ func guest(ctx context.Context, say func(string), image, programs, dir, job, tes
 		return r, err
 	}
 	initrd := filepath.Join(dir, "initrd")
-	if err := writeInitrd(initrd, filepath.Join(image, "root.cpio"), programs, filepath.Join(dir, "job")); err != nil {
+	archives := []string{filepath.Join(image, "root.cpio")}
+	if archive != "" {
+		archives = append(archives, archive)
+	}
+	if err := writeInitrd(initrd, archives, programs, filepath.Join(dir, "job")); err != nil {
 		return r, fmt.Errorf("the guest's initramfs: %w", err)
 	}
 	for i := 1; ; i++ {
@@ -120,21 +131,23 @@ func guest(ctx context.Context, say func(string), image, programs, dir, job, tes
 	}
 }
 
-// writeInitrd appends folders to the archive of the root. The kernel unpacks one archive after the other
-// (Documentation/driver-api/early-userspace/buffer-format.rst), so the root's is never made anew.
-func writeInitrd(path, root string, folders ...string) (err error) {
+// writeInitrd appends folders to the archive of the root and to others. The kernel unpacks one archive after the other
+// (Documentation/driver-api/early-userspace/buffer-format.rst), so these are never made anew.
+func writeInitrd(path string, archives []string, folders ...string) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	base, err := os.Open(root)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, base)
-	if err := errors.Join(err, base.Close()); err != nil {
-		return err
+	for _, archive := range archives {
+		a, err := os.Open(archive)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(f, a)
+		if err := errors.Join(err, a.Close()); err != nil {
+			return err
+		}
 	}
 	for _, folder := range folders {
 		entries, err := os.ReadDir(folder)
