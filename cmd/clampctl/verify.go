@@ -104,16 +104,18 @@ func chosen(all []located, names, roots []string) ([]located, error) {
 	return some, nil
 }
 
-// verify says of each container whether it holds. One that has gone meanwhile is passed over.
+// verify says of each container whether it holds. One that has gone meanwhile is passed over; one that can't be looked at, which its annotations may see
+// to, does not keep the others from it.
 func verify(w io.Writer, containers []located, now time.Time) error {
-	var result error
+	var result, failed error
 	for _, c := range containers {
 		v, err := shim.Verify(c.root, c.id, now)
 		if errors.Is(err, bundle.ErrNoContainer) {
 			continue
 		}
 		if err != nil {
-			return err
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.id, err))
+			continue
 		}
 		fmt.Fprintf(w, "%s: %s: %s\n", c.id, outcome(v), strings.Join(append([]string{who(v.Workload)}, notes(v)...), ", "))
 		writeFindings(w, v.Findings)
@@ -121,6 +123,9 @@ func verify(w io.Writer, containers []located, now time.Time) error {
 			fmt.Fprintln(w)
 			result = errFindings
 		}
+	}
+	if failed != nil {
+		return failed
 	}
 	return result
 }
