@@ -159,6 +159,14 @@ const (
 // possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. That goes
 // for every architecture that the profile names; the others must be shut.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
+	for _, s := range p.Syscalls {
+		for _, a := range s.Args {
+			if a.Index >= uint(len(arguments{})) {
+				// The delegate passes over it if its libseccomp does not know the call, and the table here may.
+				return nil, fmt.Errorf("a condition on argument %d of %s", a.Index, strings.Join(s.Names, ", "))
+			}
+		}
+	}
 	if n := len(programs); n > 1 {
 		// Further ones can only deny more, and those that came later may be the program's own: many, and made to be followed for long.
 		if found, err := looser(p, programs[n-1:]); err == nil && len(found) == 0 {

@@ -242,6 +242,14 @@ func steps() *int {
 	return &n
 }
 
+// TestLooserBadIndex: no call has so many arguments, and a profile that says so (the policy may not look at it) is no reason to panic.
+func TestLooserBadIndex(t *testing.T) {
+	profile := rules(specs.ActErrno, specs.ActAllow, condition{Index: 6, Op: specs.OpEqualTo, Value: 5})
+	if _, err := looser(&profile, []Program{{ret(unix.SECCOMP_RET_ERRNO)}}); err == nil || !strings.Contains(err.Error(), "a condition on argument 6 of dup3") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestMeaning: runc's way of reading a profile.
 func TestMeaning(t *testing.T) {
 	arg := func(index uint, op specs.LinuxSeccompOperator, value, two uint64) condition {
