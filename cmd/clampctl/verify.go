@@ -49,7 +49,8 @@ What a program does by itself, with the capabilities that it was given, is no fi
 			return verify(cmd.OutOrStdout(), found, time.Now())
 		},
 	}
-	cmd.Flags().StringSliceVar(&roots, "root", []string{"/run/docker/runtime-*/moby", "/run/containerd/runc/*", "/run/runc", "/run/crun"},
+	// Of dockerd's containerd namespaces there are plugins.moby and, with userns-remap, moby-UID.GID beside moby.
+	cmd.Flags().StringSliceVar(&roots, "root", []string{"/run/docker/runtime-*/*", "/run/containerd/runc/*", "/run/runc", "/run/crun"},
 		"folders of the delegate's records, with * for any name")
 	return cmd
 }
