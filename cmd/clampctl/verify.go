@@ -28,11 +28,11 @@ AppArmor label, and the filter that crun installs at the end. It looks at a cont
 
 IDs may be cut short. Without any, it is all containers in the delegates' folders: those of Docker, containerd, Kubernetes and Podman, as root of the host.
 What a program does by itself, with the capabilities that it was given, is no finding.`,
-		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  clampctl verify --root /run/user/1000/runc web",
+		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  podman unshare clampctl verify --root $XDG_RUNTIME_DIR/crun web",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 && !cmd.Flags().Changed("root") {
 				// Folders that can't be looked into would count as empty.
-				return errors.New("it takes root to look at the host's containers; for those of your own give --root (Podman: $XDG_RUNTIME_DIR/runc or crun)")
+				return errors.New("it takes root to look at the host's containers; for those of your own: podman unshare clampctl verify --root $XDG_RUNTIME_DIR/runc (or crun)")
 			}
 			found, err := containers(roots)
 			if err != nil {
