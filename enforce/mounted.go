@@ -134,7 +134,9 @@ func (c *mountedCheck) check(m Mounted) (Finding, bool) {
 	case m.Delegates:
 		return Finding{}, false
 	case bound >= 0:
-		if slices.ContainsFunc(here, func(a askedMount) bool { return a.bind && (a.place.is(m.Place) || c.replaced(a.place, m)) || !a.bind && c.fresh(m.Place) }) {
+		if slices.ContainsFunc(here, func(a askedMount) bool {
+			return a.bind && (a.place.is(m.Place) || c.replaced(a.place, m)) || !a.bind && c.fresh(m.Place)
+		}) {
 			return Finding{}, false
 		}
 		return c.another(m, here[bound]), true
