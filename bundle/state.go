@@ -53,9 +53,13 @@ func Containers(root string) ([]string, error) {
 	var ids []string
 	for _, e := range entries {
 		for _, name := range []string{stateName, statusName} {
-			if _, err := os.Lstat(filepath.Join(root, e.Name(), name)); err == nil {
+			_, err := os.Lstat(filepath.Join(root, e.Name(), name))
+			if err == nil {
 				ids = append(ids, e.Name())
 				break
+			}
+			if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+				return nil, err // or a folder that can't be looked into would count as none
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"runclamp/enforce/policy"
@@ -62,6 +63,8 @@ type Mounted struct {
 	Place
 	// Delegates: the delegate makes it by itself, of something that nobody else can change: a mask, a device.
 	Delegates bool
+	// Started: the container has been running since it was mounted.
+	Started bool
 }
 
 // DecideMounted holds what is mounted in a container against what was decided about. at is where a destination leads to in
@@ -131,7 +134,9 @@ func (c *mountedCheck) check(m Mounted) (Finding, bool) {
 	case m.Delegates:
 		return Finding{}, false
 	case bound >= 0:
-		if slices.ContainsFunc(here, func(a askedMount) bool { return a.bind && a.place.is(m.Place) || !a.bind && c.fresh(m.Place) }) {
+		if slices.ContainsFunc(here, func(a askedMount) bool {
+			return a.bind && (a.place.is(m.Place) || c.replaced(a.place, m)) || !a.bind && c.fresh(m.Place)
+		}) {
 			return Finding{}, false
 		}
 		return c.another(m, here[bound]), true
@@ -146,6 +151,14 @@ func (c *mountedCheck) check(m Mounted) (Finding, bool) {
 		f.Detail, f.Pointer, f.Mend = over.detail, over.pointer, "bind what is needed, and not what contains it"
 	}
 	return f, why != ""
+}
+
+// replaced: while the container ran, what was decided about was moved away and then removed. So editors do with a file that they write anew
+// (vim's backup). By its last name it must be none of the host's own.
+func (c *mountedCheck) replaced(decided Place, m Mounted) bool {
+	last, removed := m.Place, false
+	last.Inside, removed = strings.CutSuffix(m.Inside, "//deleted")
+	return removed && m.Started && decided.Device != "" && decided.Device == m.Device && c.settings.Places.Judge(last) == ""
 }
 
 // another is the finding that something else is mounted than what was decided about.

@@ -24,6 +24,7 @@ func TestDecideMounted(t *testing.T) {
 	}
 	at := func(at string, p enforce.Place) enforce.Mounted { return enforce.Mounted{At: at, Place: p} }
 	ext4 := func(inside string) enforce.Place { return on(disk, inside, "ext4") }
+	started := func(m enforce.Mounted) enforce.Mounted { m.Started = true; return m }
 	mended := func(m enforce.Mounted) enforce.Mounted { m.Delegates = true; return m }
 	exception := func(expires string) func(*policy.Policy) {
 		return func(p *policy.Policy) {
@@ -41,6 +42,11 @@ func TestDecideMounted(t *testing.T) {
 		{"a folder of it, read-only", at("/usr", ext4("/bundle/rootfs/usr")), nil, ""},
 		{"what was decided about", at("/data", ext4("/srv/data")), nil, ""},
 		{"removed since", at("/data", ext4("/srv/data//deleted")), nil, ""},
+		{"replaced since", at("/data", ext4("/srv/data~//deleted")), nil, data + "reject"},
+		{"replaced since the start", started(at("/data", ext4("/srv/data~//deleted"))), nil, ""},
+		{"renamed since the start", started(at("/data", ext4("/srv/data~"))), nil, data + "reject"},
+		{"the host's own, removed since the start", started(at("/data", ext4("/etc/x//deleted"))), nil, data + "reject"},
+		{"removed from another disk since the start", started(at("/data", on("8:2", "/srv/data~//deleted", "ext4"))), nil, data + "reject"},
 		{"a folder of it, read-only as well", at("/data/x", ext4("/srv/data/x")), nil, ""},
 		{"another folder", at("/data", ext4("/srv/other")), nil, data + "reject"},
 		{"a folder of it in its place", at("/data", ext4("/srv/data/x")), nil, data + "reject"},

@@ -39,7 +39,8 @@ func (c policyCache) through(sum string, read func() (*policy.File, error)) (*po
 	if err := unix.Stat("/proc/self/exe", &self); err != nil {
 		return read()
 	}
-	c.key = fmt.Sprintf("%s %d %d %d %d.%d", sum, self.Dev, self.Ino, self.Size, self.Mtim.Sec, self.Mtim.Nsec)
+	// Of two releases, size and time of modification may be the same (packages that set it), and a number that is given out again. Nobody sets ctime.
+	c.key = fmt.Sprintf("%s %d %d %d %d.%d %d.%d", sum, self.Dev, self.Ino, self.Size, self.Mtim.Sec, self.Mtim.Nsec, self.Ctim.Sec, self.Ctim.Nsec)
 	if f, err := c.load(); err == nil {
 		return f, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,4 +46,20 @@ func TestScripts(t *testing.T) {
 		},
 		UpdateScripts: os.Getenv("RUNCLAMP_UPDATE_SCRIPTS") != "",
 	})
+}
+
+// TestVerifyRoots: without --root, no engine's containers are left out.
+func TestVerifyRoots(t *testing.T) {
+	roots, err := verifyCommand().Flags().GetStringSlice("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{
+		"/run/docker/runtime-runc/moby", "/run/docker/runtime-runclamp/moby", "/run/docker/runtime-runclamp/moby-100000.100000", "/run/docker/runtime-runclamp/plugins.moby",
+		"/run/containerd/runc/moby", "/run/containerd/runc/k8s.io", "/run/containerd/runc/default", "/run/runc", "/run/crun",
+	} {
+		if !slices.ContainsFunc(roots, func(pattern string) bool { ok, err := filepath.Match(pattern, folder); return ok && err == nil }) {
+			t.Errorf("%s is not among %q", folder, roots)
+		}
+	}
 }

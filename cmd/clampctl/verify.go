@@ -28,11 +28,11 @@ AppArmor label, and the filter that crun installs at the end. It looks at a cont
 
 IDs may be cut short. Without any, it is all containers in the delegates' folders: those of Docker, containerd, Kubernetes and Podman, as root of the host.
 What a program does by itself, with the capabilities that it was given, is no finding.`,
-		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  clampctl verify --root /run/user/1000/runc web",
+		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  podman unshare clampctl verify --root $XDG_RUNTIME_DIR/crun web",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 && !cmd.Flags().Changed("root") {
 				// Folders that can't be looked into would count as empty.
-				return errors.New("it takes root to look at the host's containers; for those of your own give --root (Podman: $XDG_RUNTIME_DIR/runc or crun)")
+				return errors.New("it takes root to look at the host's containers; for those of your own: podman unshare clampctl verify --root $XDG_RUNTIME_DIR/runc (or crun)")
 			}
 			found, err := containers(roots)
 			if err != nil {
@@ -49,7 +49,8 @@ What a program does by itself, with the capabilities that it was given, is no fi
 			return verify(cmd.OutOrStdout(), found, time.Now())
 		},
 	}
-	cmd.Flags().StringSliceVar(&roots, "root", []string{"/run/docker/runtime-*/moby", "/run/containerd/runc/*", "/run/runc", "/run/crun"},
+	// Of dockerd's containerd namespaces there are plugins.moby and, with userns-remap, moby-UID.GID beside moby.
+	cmd.Flags().StringSliceVar(&roots, "root", []string{"/run/docker/runtime-*/*", "/run/containerd/runc/*", "/run/runc", "/run/crun"},
 		"folders of the delegate's records, with * for any name")
 	return cmd
 }
@@ -104,16 +105,18 @@ func chosen(all []located, names, roots []string) ([]located, error) {
 	return some, nil
 }
 
-// verify says of each container whether it holds. One that has gone meanwhile is passed over.
+// verify says of each container whether it holds. One that has gone meanwhile is passed over; one that can't be looked at, which its annotations may see
+// to, does not keep the others from it.
 func verify(w io.Writer, containers []located, now time.Time) error {
-	var result error
+	var result, failed error
 	for _, c := range containers {
 		v, err := shim.Verify(c.root, c.id, now)
 		if errors.Is(err, bundle.ErrNoContainer) {
 			continue
 		}
 		if err != nil {
-			return err
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.id, err))
+			continue
 		}
 		fmt.Fprintf(w, "%s: %s: %s\n", c.id, outcome(v), strings.Join(append([]string{who(v.Workload)}, notes(v)...), ", "))
 		writeFindings(w, v.Findings)
@@ -121,6 +124,9 @@ func verify(w io.Writer, containers []located, now time.Time) error {
 			fmt.Fprintln(w)
 			result = errFindings
 		}
+	}
+	if failed != nil {
+		return failed
 	}
 	return result
 }

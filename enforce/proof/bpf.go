@@ -41,6 +41,10 @@ const maxSteps = 1 << 16
 // errByZero: a division by zero ends a program, with 0 (net/core/filter.c, bpf_convert_filter).
 var errByZero = errors.New("division by zero")
 
+// maxWork is the most steps that one question about programs may take, which is some seconds. One about a default profile takes 70,000. Whatever runs in
+// a container may install filters of its own, which take hours to be asked about every argument that they compare.
+const maxWork = 1 << 28
+
 var errTooMany = errors.New("it takes too many steps to follow")
 
 // machine is the state of a run (the kernel's Documentation/networking/filter.rst).
@@ -51,12 +55,15 @@ type machine struct {
 }
 
 // run follows a program on every way that it can take as far as the call is known, and tells yield what it can return. yield says
-// whether to go on. Programs have no loops, so it comes to an end. note, if there is one, is told the constants that what is not
+// whether to go on. Programs have no loops, so it comes to an end. left are the steps that it may take, and counts down. note, if there is one, is told the constants that what is not
 // known is compared with.
-func (p Program) run(c *call, yield func(word) bool, note func(uint32)) error {
+func (p Program) run(c *call, left *int, yield func(word) bool, note func(uint32)) error {
 	var ways []machine
 	at := machine{a: known(0), x: known(0)} // as the kernel begins (net/core/filter.c, bpf_convert_filter)
 	for range maxSteps {
+		if *left--; *left < 0 {
+			return errTooMany
+		}
 		if at.pc >= len(p) {
 			return fmt.Errorf("it jumps behind its end, to instruction %d of %d", at.pc, len(p))
 		}
@@ -246,10 +253,10 @@ func executes(r word) bool {
 
 // letThrough: there is a call, of those that c may be, that all programs let through. Every one of them is asked, and the strictest
 // answer counts (seccomp(2)).
-func letThrough(programs []Program, c call) (bool, error) {
+func letThrough(programs []Program, c call, left *int) (bool, error) {
 	for _, p := range programs {
 		let := false
-		if err := p.run(&c, func(r word) bool { let = let || executes(r); return !let }, nil); err != nil {
+		if err := p.run(&c, left, func(r word) bool { let = let || executes(r); return !let }, nil); err != nil {
 			return false, err
 		}
 		if !let {
@@ -260,10 +267,10 @@ func letThrough(programs []Program, c call) (bool, error) {
 }
 
 // constants are what the programs compare the unknown words of a call with.
-func constants(programs []Program, c call) ([]uint32, error) {
+func constants(programs []Program, c call, left *int) ([]uint32, error) {
 	var found []uint32
 	for _, p := range programs {
-		if err := p.run(&c, func(word) bool { return true }, func(k uint32) { found = append(found, k) }); err != nil {
+		if err := p.run(&c, left, func(word) bool { return true }, func(k uint32) { found = append(found, k) }); err != nil {
 			return nil, err
 		}
 	}

@@ -43,12 +43,13 @@ func Answers(programs []Program, arch specs.Arch, yield func(name string, a Answ
 	if !ok {
 		return fmt.Errorf("no table of the system calls of %s", arch)
 	}
+	left := maxWork
 	for name, numbers := range syscalls.All() {
 		number, ok := numbers.On(arch)
 		if !ok {
 			continue
 		}
-		a, err := answer(programs, newCall(audit, number))
+		a, err := answer(programs, newCall(audit, number), &left)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -58,11 +59,11 @@ func Answers(programs []Program, arch specs.Arch, yield func(name string, a Answ
 }
 
 // answer asks every program: the strictest counts (seccomp(2)).
-func answer(programs []Program, c call) (Answer, error) {
+func answer(programs []Program, c call, left *int) (Answer, error) {
 	strictest := Allowed
 	for _, p := range programs {
 		let, deny := false, false
-		err := p.run(&c, func(r word) bool {
+		err := p.run(&c, left, func(r word) bool {
 			if executes(r) {
 				let = true
 			} else {

@@ -103,7 +103,7 @@ func (h *holder) status() {
 		h.found(factGID, "/process/user/gid", "the GIDs "+ids(s.GIDs[:]), fmt.Sprint(want))
 	}
 	for _, g := range s.Groups {
-		if !h.maybe("CAP_SETGID") && g != p.User.GID && !slices.Contains(p.User.AdditionalGids, g) {
+		if !h.could("CAP_SETGID") && g != p.User.GID && !slices.Contains(p.User.AdditionalGids, g) {
 			h.found(factGroups, "/process/user/additionalGids", "the group "+ids([]uint32{g}), ids(p.User.AdditionalGids))
 		}
 	}
@@ -133,10 +133,18 @@ func (h *holder) status() {
 	}
 }
 
-// maybe: the program may have done by itself what a capability gives a right to.
+// maybe: the program may be another user by itself, with a capability or, where nothing forbids it, as a set-UID or set-GID program.
 func (h *holder) maybe(capability string) bool {
+	return h.could(capability) || h.facts.Started && !h.spec.Process.NoNewPrivileges
+}
+
+// could: the program may have done by itself what only a capability gives a right to.
+func (h *holder) could(capability string) bool {
 	p := h.spec.Process
-	return h.facts.Started && (!p.NoNewPrivileges || p.Capabilities == nil || slices.Contains(p.Capabilities.Permitted, capability))
+	if !h.facts.Started || p.Capabilities == nil {
+		return h.facts.Started
+	}
+	return slices.Contains(p.Capabilities.Permitted, capability) || !p.NoNewPrivileges && slices.Contains(p.Capabilities.Bounding, capability)
 }
 
 // mappings: what IDs in the user namespace are outside of it is as configured. Who joins one by its path need not say.
@@ -255,14 +263,15 @@ func (h *holder) appArmor() {
 	if h.facts.Started {
 		if l := h.facts.Label; !l.Has(p.ApparmorProfile) || !l.Enforced() {
 			h.found(AppArmor, "/process/apparmorProfile", "the label "+l.String(), p.ApparmorProfile+" (enforce)")
+			return
 		}
-		return
 	}
 	switch {
+	case h.facts.Started && a.Permissive == "": // the label says it all
 	case !a.Enabled:
 		h.found(AppArmor, "/process/apparmorProfile", "a kernel without AppArmor", "the profile "+p.ApparmorProfile)
 	case a.Permissive != "":
-		// Whether that may be was for the policy to say, at create.
+		// Whether that may be was for the policy to say, at create. A label has its profile's own mode all the same (security/apparmor/label.c).
 		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("AppArmor denies nothing (mode %s)", a.Permissive)})
 	case a.Loaded == nil:
 		h.facts.Unread = append(h.facts.Unread, Gap{AppArmor, fmt.Errorf("the kernel's list of profiles")})
@@ -292,7 +301,7 @@ func (h *holder) namespaces() {
 
 func (h *holder) process() {
 	p := h.spec.Process
-	if p == nil {
+	if p == nil || h.could("CAP_SYS_RESOURCE") {
 		return
 	}
 	if want, have := p.OOMScoreAdj, h.facts.OOMScoreAdj; want != nil && have != nil && *have < *want {

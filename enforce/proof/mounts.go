@@ -230,6 +230,7 @@ func (f Facts) Mounted(spec *specs.Spec) (mounts []enforce.Mounted, at func(dest
 		mounts = append(mounts, enforce.Mounted{
 			At: m.At, Place: enforce.Place{Device: m.Device, Inside: m.Root, Type: m.FSType},
 			Delegates: m.isDevice() && slices.Contains(devices, m.At) || m.isMask() && slices.Contains(masked, m.At),
+			Started:   f.Started,
 		})
 	}
 	return mounts, func(destination string) string { return f.leadsTo(destination).To }

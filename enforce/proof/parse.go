@@ -81,16 +81,34 @@ func hexadecimal(fields []string) (uint64, error) {
 	return strconv.ParseUint(fields[0], 16, 64)
 }
 
-// startOf is when a process was started, in clock ticks after the boot, and whether it has ended and only its status is waited for: fields
-// 22 and 3 of /proc/PID/stat. The name before them, in brackets, may have anything in it.
-func startOf(stat string) (start uint64, ended bool, err error) {
+// life is how far a process has got.
+type life int
+
+const (
+	alive life = iota
+	// headless: its first thread has ended, and others go on.
+	headless
+	// over: it has ended, and at the most its status is waited for.
+	over
+)
+
+// startOf is when a process was started, in clock ticks after the boot, and whether it has ended: fields 22, 3 and 20 (the number of
+// threads) of /proc/PID/stat. The name before them, in brackets, may have anything in it.
+func startOf(stat string) (start uint64, l life, err error) {
 	_, rest, ok := cutLast(stat, ")")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
-		return 0, false, fmt.Errorf("stat: %q", stat)
+		return 0, alive, fmt.Errorf("stat: %q", stat)
 	}
-	start, err = strconv.ParseUint(fields[22-3], 10, 64)
-	return start, fields[0] == "Z" || fields[0] == "X", err
+	threads, err := strconv.Atoi(fields[20-3])
+	start, err2 := strconv.ParseUint(fields[22-3], 10, 64)
+	switch {
+	case fields[0] == "X", fields[0] == "Z" && threads <= 1:
+		l = over
+	case fields[0] == "Z":
+		l = headless
+	}
+	return start, l, errors.Join(err, err2)
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -352,6 +352,47 @@ func TestReadAnother(t *testing.T) {
 	})
 }
 
+// TestReadHeadless: a program whose first thread has ended goes on with the others, and does not count as ended.
+func TestReadHeadless(t *testing.T) {
+	recordings(t, func(t *testing.T, r *recording) {
+		stat := func(state string, threads int) string {
+			return fmt.Sprintf("42 (a) %s%s %d 0 %d 1\n", state, strings.Repeat(" 1", 16), threads, r.init.Start)
+		}
+		process := filepath.Join(r.host.Proc, "42")
+		if err := errors.Join(os.MkdirAll(filepath.Join(r.dir, "task"), 0o700), os.Rename(process, filepath.Join(r.dir, "task/44"))); err != nil {
+			t.Fatal(err)
+		}
+		r.write(t, "proc/42/stat", stat("Z", 3))
+		if err := os.Rename(filepath.Join(r.dir, "task"), filepath.Join(process, "task")); err != nil {
+			t.Fatal(err)
+		}
+		for thread, text := range map[string]string{"42": stat("Z", 3), "43": stat("X", 3), "44": stat("S", 3)} {
+			r.write(t, "proc/42/task/"+thread+"/stat", text)
+		}
+		programs, asked := r.host.Programs, 0
+		r.host.Programs = func(pid int) ([]Program, error) { asked = pid; return programs(pid) }
+		f := r.read(t)
+		if found := Hold(r.spec, f); len(found) > 0 || len(f.Unread) > 0 || asked != 44 {
+			t.Errorf("%+v, not read %v, filters of %d", found, f.Unread, asked)
+		}
+		f.Status.UIDs[0] = 0
+		if found := Hold(r.spec, f); len(found) == 0 {
+			t.Error("its status was not read")
+		}
+		for _, text := range []string{stat("Z", 1), stat("X", 3)} {
+			r.write(t, "proc/42/stat", text)
+			if _, err := Read(r.host, r.init, r.spec); !errors.Is(err, ErrEnded) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+		r.write(t, "proc/42/stat", stat("Z", 3))
+		r.write(t, "proc/42/task/44/stat", stat("Z", 3))
+		if _, err := Read(r.host, r.init, r.spec); !errors.Is(err, ErrEnded) {
+			t.Errorf("no thread is left, and it says %v", err)
+		}
+	})
+}
+
 // TestReadUnified: cgroup v2 has one folder for all.
 func TestReadUnified(t *testing.T) {
 	recordings(t, func(t *testing.T, r *recording) {
@@ -479,9 +520,11 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	for state, want := range map[string]bool{"R": false, "t": false, "Z": true, "X": true} {
-		if got, ended, err := startOf("7 (a) S 1) " + state + strings.Repeat(" 5", 18) + " 99 1"); err != nil || got != 99 || ended != want {
-			t.Errorf("%s: %d, %v, %v", state, got, ended, err)
+	for state, want := range map[string]life{"R 1": alive, "t 5": alive, "Z 1": over, "Z 0": over, "Z 2": headless, "X 1": over, "X 2": over} {
+		state, threads, _ := strings.Cut(state, " ")
+		text := "7 (a) S 1) " + state + strings.Repeat(" 5", 16) + " " + threads + " 5 99 1"
+		if got, l, err := startOf(text); err != nil || got != 99 || l != want {
+			t.Errorf("%s: %d, %v, %v", text, got, l, err)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 	"unsafe"
@@ -44,7 +46,7 @@ func programsOf(pid int) ([]Program, error) {
 }
 
 func traced(pid int) (programs []Program, err error) {
-	if err := unix.PtraceSeize(pid); err != nil {
+	if err := seize(pid); err != nil {
 		return nil, fmt.Errorf("ptrace: seize process %d: %w", pid, err)
 	}
 	signal := unix.Signal(0) // none
@@ -85,6 +87,31 @@ func traced(pid int) (programs []Program, err error) {
 		programs = append(programs, p)
 	}
 	return nil, fmt.Errorf("more than %d seccomp filters", maxPrograms)
+}
+
+// seize waits for another tracer to let go: start and clampctl verify may look at a process at the same time.
+func seize(pid int) error {
+	const (
+		most  = 200 * time.Millisecond
+		tries = 5 // while there is no tracer: there was one, or another was faster again, or it is not allowed
+	)
+	alone := 0
+	for wait := time.Millisecond; ; {
+		err := unix.PtraceSeize(pid)
+		if !errors.Is(err, unix.EPERM) || wait > most || alone == tries {
+			return err
+		}
+		status, readErr := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if readErr != nil {
+			return err
+		}
+		if bytes.Contains(status, []byte("\nTracerPid:\t0\n")) {
+			alone++
+			continue
+		}
+		time.Sleep(wait)
+		wait *= 2
+	}
 }
 
 // program is the i-th filter, the newest first.

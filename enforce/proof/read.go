@@ -59,7 +59,12 @@ func Read(h Host, p Process, spec *specs.Spec) (Facts, error) {
 	if err := r.same(p); err != nil {
 		return Facts{}, err
 	}
-	r.all(p.PID)
+	thread, err := r.living(p)
+	if err != nil {
+		return Facts{}, err
+	}
+	r.all(thread)
+	r.dir = filepath.Join(h.Proc, strconv.Itoa(p.PID))
 	// All of the process between two looks at one and the same start.
 	if err := r.same(p); err != nil {
 		return Facts{}, err
@@ -72,6 +77,8 @@ type reader struct {
 	dir   string
 	spec  *specs.Spec
 	facts Facts
+	// life is of the process when it was last looked at.
+	life life
 	// buffer is what files are read into, one after the other.
 	buffer bytes.Buffer
 }
@@ -84,16 +91,41 @@ func (r *reader) same(p Process) error {
 	if err != nil {
 		return err
 	}
-	start, ended, err := startOf(text)
+	start, l, err := startOf(text)
+	r.life = l
 	switch {
 	case err != nil:
 		return err
 	case start != p.Start:
 		return fmt.Errorf("process %d was started at %d, the container's at %d: it is another one, and the container's %w", p.PID, start, p.Start, ErrEnded)
-	case ended:
+	case l == over:
 		return fmt.Errorf("process %d %w", p.PID, ErrEnded)
 	}
 	return nil
+}
+
+// living is the thread to be looked at: the first one, or another where a program has ended that one and goes on with the others. Of a
+// thread that has ended the kernel tells next to nothing, so the folder is the other one's from then on.
+func (r *reader) living(p Process) (thread int, err error) {
+	if r.life != headless {
+		return p.PID, nil
+	}
+	threads, err := os.ReadDir(filepath.Join(r.dir, "task"))
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range threads {
+		text, err := r.file(filepath.Join("task", t.Name(), "stat"))
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		if _, l, err := startOf(text); err != nil || l != alive {
+			continue
+		}
+		r.dir = filepath.Join(r.dir, "task", t.Name())
+		return strconv.Atoi(t.Name())
+	}
+	return 0, fmt.Errorf("process %d %w", p.PID, ErrEnded)
 }
 
 // usual is how much there is to read at the most, if a host is not full of mounts, in bytes. It is room, and not a limit.

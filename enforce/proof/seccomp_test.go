@@ -1,12 +1,14 @@
 package proof
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -27,7 +29,7 @@ func TestRunAgainstKernel(t *testing.T) {
 			c = c.withArg(i, args[i])
 		}
 		var got []word
-		if err := p.run(&c, func(r word) bool { got = append(got, r); return true }, nil); err != nil {
+		if err := p.run(&c, steps(), func(r word) bool { got = append(got, r); return true }, nil); err != nil {
 			t.Fatalf("%v: %v", err, p)
 		}
 		if len(got) != 1 || !got[0].known {
@@ -36,7 +38,7 @@ func TestRunAgainstKernel(t *testing.T) {
 		// Followed without the arguments, every way must have been seen that one of them takes.
 		var ways []word
 		unknown := newCall(nativeArch, unix.SYS_GETPPID)
-		if err := p.run(&unknown, func(r word) bool { ways = append(ways, r); return true }, nil); err != nil {
+		if err := p.run(&unknown, steps(), func(r word) bool { ways = append(ways, r); return true }, nil); err != nil {
 			t.Fatalf("%v: %v", err, p)
 		}
 		if !slices.Contains(ways, got[0]) && !slices.ContainsFunc(ways, func(w word) bool { return !w.known }) {
@@ -132,13 +134,13 @@ func TestRunBadPrograms(t *testing.T) {
 		"too many steps":             append(long, ret(0)),
 	} {
 		c := newCall(nativeArch, 0)
-		if err := p.run(&c, func(word) bool { return true }, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if err := p.run(&c, steps(), func(word) bool { return true }, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
 	zero := Program{{Code: unix.BPF_ALU | unix.BPF_DIV | unix.BPF_X}, ret(unix.SECCOMP_RET_ALLOW)}
 	zero = append(Program{{Code: unix.BPF_LDX | unix.BPF_IMM}, {Code: unix.BPF_LD | unix.BPF_IMM}}, zero...)
-	if let, err := letThrough([]Program{zero}, newCall(nativeArch, 0)); err != nil || let {
+	if let, err := letThrough([]Program{zero}, newCall(nativeArch, 0), steps()); err != nil || let {
 		t.Errorf("a division by zero lets through: %v, %v", let, err)
 	}
 }
@@ -163,7 +165,7 @@ func TestLooserOneByOne(t *testing.T) {
 					continue
 				}
 				// libseccomp may be older than the system call.
-				if let, err := letThrough(programs, newCall(nativeArch, uint32(n))); err != nil {
+				if let, err := letThrough(programs, newCall(nativeArch, uint32(n)), steps()); err != nil {
 					t.Fatal(err)
 				} else if !let {
 					continue
@@ -200,6 +202,51 @@ func TestLooserHalf(t *testing.T) {
 	profile := rules(specs.ActErrno, specs.ActAllow, condition{Index: 0, Op: specs.OpEqualTo, Value: 5})
 	if found, err := looser(&profile, []Program{program}); err != nil || !slices.Equal(found, []string{"dup3 with argument 0 = 0x100000005"}) {
 		t.Errorf("%q, %v", found, err)
+	}
+}
+
+// TestLooserLong: filters that take hours to be followed come to an end, and if a program has installed them by itself, nobody looks at them.
+func TestLooserLong(t *testing.T) {
+	// As many as the kernel takes (MAX_INSNS_PER_PATH), which compare a first argument with as many constants.
+	var long []Program
+	for k := range uint32(8) {
+		p := Program{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}}
+		for i := range uint32(2000) {
+			p = append(p, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jf: 1, K: 100_000*k + 7*i}, ret(unix.SECCOMP_RET_ALLOW))
+		}
+		long = append(long, append(p, ret(unix.SECCOMP_RET_ALLOW)))
+	}
+	recordings(t, func(t *testing.T, r *recording) {
+		profile := r.spec.Linux.Seccomp
+		programs, err := r.host.Programs(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if found, err := looser(profile, slices.Concat(long, programs)); err != nil || len(found) > 0 || time.Since(begun) > 5*time.Second {
+			t.Errorf("its own filters beside the profile's: %q, %v after %v", found, err, time.Since(begun))
+		}
+		// The profile's is not the oldest where the engine has a filter itself.
+		if found, err := looser(profile, slices.Concat(programs, []Program{{ret(unix.SECCOMP_RET_ALLOW)}})); err != nil || len(found) > 0 {
+			t.Errorf("an older filter: %q, %v", found, err)
+		}
+		if _, err := looser(profile, slices.Concat(long, programs, long[:1])); !errors.Is(err, errTooMany) {
+			t.Errorf("and an older filter beside them: %v", err)
+		}
+	})
+}
+
+// steps are enough for one run.
+func steps() *int {
+	n := 2 * maxSteps
+	return &n
+}
+
+// TestLooserBadIndex: no call has so many arguments, and a profile that says so (the policy may not look at it) is no reason to panic.
+func TestLooserBadIndex(t *testing.T) {
+	profile := rules(specs.ActErrno, specs.ActAllow, condition{Index: 6, Op: specs.OpEqualTo, Value: 5})
+	if _, err := looser(&profile, []Program{{ret(unix.SECCOMP_RET_ERRNO)}}); err == nil || !strings.Contains(err.Error(), "a condition on argument 6 of dup3") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"runclamp/enforce"
 	"runclamp/enforce/apparmor"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -33,6 +34,9 @@ func TestStarted(t *testing.T) {
 		{"another user, by a set-UID program", specs.Process{}, func(s *Status) { s.UIDs = ids(7) }, "uid", ""},
 		{"other groups", specs.Process{NoNewPrivileges: true, Capabilities: sets("CAP_SETUID")}, func(s *Status) { s.GIDs, s.Groups = ids(7), []uint32{8} }, "gid groups", "gid groups"},
 		{"other groups, with a right to it", specs.Process{NoNewPrivileges: true, Capabilities: sets("CAP_SETGID")}, func(s *Status) { s.GIDs, s.Groups = ids(7), []uint32{8} }, "gid groups", ""},
+		{"other groups, by a set-UID program", specs.Process{}, func(s *Status) { s.GIDs, s.Groups = ids(7), []uint32{8} }, "gid groups", "groups"},
+		{"other groups, by a program that has a right to it", specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_SETGID"}}},
+			func(s *Status) { s.GIDs, s.Groups = ids(7), []uint32{8} }, "gid groups", ""},
 		{"no-new-privileges is gone", specs.Process{NoNewPrivileges: true}, func(s *Status) { s.NoNewPrivs = false }, "noNewPrivileges", "noNewPrivileges"},
 		{"a permitted capability in effect", specs.Process{NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Permitted: []string{"CAP_CHOWN"}}},
 			func(s *Status) { s.Effective, s.Inheritable, s.Ambient = chown, chown, chown }, "ambient effective inheritable", ""},
@@ -80,6 +84,30 @@ func sets(names ...string) *specs.LinuxCapabilities {
 	return &specs.LinuxCapabilities{Bounding: names, Effective: names, Permitted: names}
 }
 
+// TestStartedLimits: a program may go beyond its limits if it has a right to that, and else somebody else has let it.
+func TestStartedLimits(t *testing.T) {
+	score := 0
+	facts := Facts{OOMScoreAdj: &score, Limits: map[string]Limit{"RLIMIT_NOFILE": {Soft: 9, Hard: 9}}}
+	for _, tt := range []struct {
+		process       specs.Process
+		before, after int
+	}{
+		{specs.Process{Capabilities: &specs.LinuxCapabilities{}}, 2, 2},
+		{specs.Process{NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_SYS_RESOURCE"}}}, 2, 2},
+		{specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_SYS_RESOURCE"}}}, 2, 0},
+		{specs.Process{NoNewPrivileges: true, Capabilities: sets("CAP_SYS_RESOURCE")}, 2, 0},
+	} {
+		want := 100
+		tt.process.OOMScoreAdj, tt.process.Rlimits = &want, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 8, Hard: 8}}
+		for started, want := range map[bool]int{false: tt.before, true: tt.after} {
+			facts.Started = started
+			if found := short(Hold(&specs.Spec{Process: &tt.process}, facts)); len(found) != want {
+				t.Errorf("started %v: %+v: %q", started, tt.process.Capabilities, found)
+			}
+		}
+	}
+}
+
 // TestReadLabel: once the program is executed, the label counts, and not what the kernel has loaded.
 func TestReadLabel(t *testing.T) {
 	recordings(t, func(t *testing.T, r *recording) {
@@ -95,6 +123,13 @@ func TestReadLabel(t *testing.T) {
 			if want == "" && len(found) > 0 || want != "" && !slices.Equal(found, []string{"proof:appArmor " + want}) {
 				t.Errorf("%q: %q", label, found)
 			}
+		}
+		// All profiles may complain at once, and a label does not show it.
+		r.write(t, "proc/42/attr/apparmor/current", "web (enforce)\n")
+		complains := r.read(t)
+		complains.AppArmor = enforce.AppArmor{Enabled: true, Permissive: "complain"}
+		if found := short(Hold(r.spec, complains)); !slices.Equal(found, []string{"proof:appArmor  audit"}) {
+			t.Errorf("a kernel that complains: %q", found)
 		}
 		r.write(t, "proc/42/attr/current", "unconfined\n")
 		if err := r.remove("proc/42/attr/apparmor/current"); err != nil {

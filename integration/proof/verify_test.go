@@ -160,3 +160,34 @@ func remount(pid int, path string) error {
 	}()
 	return <-done
 }
+
+// TestVerifyMeanwhile: who looks at containers while they are made finds nothing, and keeps none from being started.
+func TestVerifyMeanwhile(t *testing.T) {
+	forEachRunc(t, func(t *testing.T, l *lab) {
+		l.policy(t, "requireProof: "+fmt.Sprint(!l.crun)+"\n")
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				cmd := exec.Command(filepath.Join(l.dir, "clampctl"), "verify", "--root", l.runclamp.Root)
+				if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() == 1 && !l.crun {
+					t.Errorf("verify says %s", out)
+				}
+			}
+		}()
+		for range 10 {
+			l.create(t, nil)
+			if err := l.runclamp.Call(nil, "start", id); err != nil {
+				t.Error(err)
+			}
+			l.remove(t)
+		}
+		close(stop)
+		<-done
+	})
+}
