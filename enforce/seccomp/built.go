@@ -59,11 +59,17 @@ func exact(rules []rule) bool {
 // the jump that is found first). Then a call is let through, or denied, by what is left of another comparison, also where the rules of each call
 // by itself are exact. That was never seen of flat rules, nor next to a single rule or to the very same rules (integration/filters, TestTangled).
 func tangled(calls []call, archs []specs.Arch) (places []int) {
+	// All that matters of an architecture is how wide its words are.
+	archs = slices.CompactFunc(slices.Clone(archs), func(a, b specs.Arch) bool { return narrowWords(a) == narrowWords(b) })
 	for i := range calls {
 		rules := calls[i].rules
-		if !flat(rules) && slices.ContainsFunc(calls, func(c call) bool {
-			return len(c.rules) > 1 && !slices.EqualFunc(c.rules, rules, sameRule) && slices.ContainsFunc(archs, func(a specs.Arch) bool {
-				return alike(words(a, rules), words(a, c.rules))
+		if flat(rules) {
+			continue
+		}
+		if slices.ContainsFunc(archs, func(a specs.Arch) bool {
+			inner := ends(words(a, rules), true)
+			return len(inner) > 0 && slices.ContainsFunc(calls, func(c call) bool {
+				return len(c.rules) > 1 && !slices.EqualFunc(c.rules, rules, sameRule) && goesOn(words(a, c.rules), inner)
 			})
 		}) {
 			places = append(places, i)
@@ -77,13 +83,17 @@ func flat(rules []rule) bool {
 	return len(rules) <= 1 || len(rules[0].args) == 1 && sameArguments(rules) && (only(rules, specs.OpEqualTo) || only(rules, specs.OpMaskedEqual))
 }
 
-// alike: the code for the rules may go on, behind what is looked at of a later argument or of the other half, with the same as that for the others.
-func alike(rules, others []rule) bool {
-	inner := ends(rules, true)
-	if len(inner) == 0 {
-		return false
+// goesOn: the code for the rules may go on with the same as that for others does, behind what is looked at of a later argument or of the other half.
+func goesOn(rules []rule, inner map[end]bool) bool {
+	values := false
+	for e := range inner {
+		values = values || e.values != ""
 	}
-	for e := range ends(others, false) {
+	if !values && len(rules[0].args) == 1 && sameArguments(rules) && only(rules, specs.OpEqualTo) {
+		// Nearly all are like that: short values have nothing but each other behind them.
+		return slices.ContainsFunc(rules, func(r rule) bool { return r.args[0].Value > math.MaxUint32 && inner[end{condition: compared(r.args[0])}] })
+	}
+	for e := range ends(rules, false) {
 		if inner[e] {
 			return true
 		}
