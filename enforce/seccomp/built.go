@@ -91,7 +91,9 @@ func goesOn(rules []rule, inner map[end]bool) bool {
 	}
 	if !values && len(rules[0].args) == 1 && sameArguments(rules) && only(rules, specs.OpEqualTo) {
 		// Nearly all are like that: short values have nothing but each other behind them.
-		return slices.ContainsFunc(rules, func(r rule) bool { return r.args[0].Value > math.MaxUint32 && inner[end{condition: compared(r.args[0])}] })
+		return slices.ContainsFunc(rules, func(r rule) bool {
+			return r.args[0].Value > math.MaxUint32 && inner[end{condition: compared(r.args[0])}]
+		})
 	}
 	for e := range ends(rules, false) {
 		if inner[e] {
