@@ -167,6 +167,10 @@ func (c *mountedCheck) another(m Mounted, a askedMount) Finding {
 		Detail: a.detail, Pointer: a.pointer, Found: fmt.Sprintf("%s is mounted at %s", m.Place, m.At), Wanted: "what was decided about",
 		Mend: "it was changed between create and start: let nobody else write to the folders that lead there, and create the container again",
 	}
+	if m.Started {
+		// By its path alone, a file that a log's rotation has moved can't be told from one that was swapped.
+		f.Mend = "if nobody has moved it on the host since (mv, logrotate), it was changed before the start, or mounted by hand: make the container anew"
+	}
 	if why := c.settings.Places.Judge(m.Place); why != "" && why != notLookedFor {
 		f.Found += ", " + why
 	}

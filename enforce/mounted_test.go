@@ -115,6 +115,9 @@ func TestDecideMounted(t *testing.T) {
 			// The same twice is one finding.
 			for _, f := range enforce.DecideMounted(s, spec, []enforce.Mounted{tt.mounted, tt.mounted}, links, now) {
 				got = append(got, fmt.Sprintf("%s %s %s", f.Name(), f.Pointer, f.Action))
+				if tt.mounted.Started && !strings.Contains(f.Mend, "moved it on the host since") {
+					t.Errorf("mend is %q", f.Mend)
+				}
 			}
 			if strings.Join(got, ";") != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)

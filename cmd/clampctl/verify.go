@@ -27,7 +27,7 @@ capabilities, no-new-privileges, the seccomp program, mounts, namespaces, limits
 AppArmor label, and the filter that crun installs at the end. It looks at a container's first process, which stops for a moment.
 
 IDs may be cut short. Without any, it is all containers in the delegates' folders: those of Docker, containerd, Kubernetes and Podman, as root of the host.
-What a program does by itself, with the capabilities that it was given, is no finding.`,
+Other users, groups and capabilities that a program can have taken by itself, with those that it was given, are no finding; what it mounts is.`,
 		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  podman unshare clampctl verify --root $XDG_RUNTIME_DIR/crun web",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 && !cmd.Flags().Changed("root") {
