@@ -208,14 +208,16 @@ func writeLine(fd int, line []byte) error {
 // entry collects what the audit log is told about one call.
 type entry struct {
 	auditLine
-	log policy.AuditLog
+	// changes are what the line's edits are made of, if there is a log.
+	changes []bundle.Change
+	log     policy.AuditLog
 }
 
 // newEntry begins the entry of a verb.
 func (r Runtime) newEntry(inv Invocation) entry {
 	return entry{auditLine: auditLine{
 		Verb: inv.Verb, ID: inv.ID, Workload: policy.Workload{Engine: policy.Unknown},
-		Mode: policy.ModeEnforce, Verdict: enforce.Unchanged, Findings: []enforce.Finding{}, Edits: []auditEdit{}, Proof: bundle.ProofNone,
+		Mode: policy.ModeEnforce, Verdict: enforce.Unchanged, Findings: []enforce.Finding{}, Proof: bundle.ProofNone,
 	}}
 }
 
@@ -260,6 +262,7 @@ func (r Runtime) audit(e entry) error {
 		return nil
 	}
 	now := r.Now()
+	e.Edits = auditEdits(e.changes)
 	e.Time, e.Microseconds = now.UTC().Format(time.RFC3339Nano), now.Sub(r.begin).Microseconds()
 	line, err := e.text()
 	if err != nil {

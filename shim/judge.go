@@ -85,7 +85,7 @@ func (j Judgement) refusal() string {
 // tell fills the audit entry with what is known.
 func (j Judgement) tell(e *entry) {
 	e.Workload, e.Policy = j.Workload, j.provenance
-	e.Verdict, e.Findings, e.Edits = j.Decision.Verdict, append(e.Findings, j.Decision.Findings...), auditEdits(j.Changes)
+	e.Verdict, e.Findings, e.changes = j.Decision.Verdict, append(e.Findings, j.Decision.Findings...), j.Changes
 }
 
 // record is what is kept for the verbs that come after create.

@@ -86,7 +86,7 @@ func holdUpdate(inv Invocation, c container, text []byte, now time.Time, e *entr
 	if err != nil {
 		return nil, fmt.Errorf("holding the resources to the container's limits: %w", err)
 	}
-	e.Edits = auditEdits(changes)
+	e.changes = changes
 	return held, nil
 }
 
