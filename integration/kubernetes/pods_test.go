@@ -34,6 +34,14 @@ func TestClamped(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 
+	sandbox := sandboxOf(t, id)
+	pause, _ := seenFromHost(t, sandbox)
+	expect(t, "the sandbox", pause, clamped("65535"))
+}
+
+// sandboxOf is the sandbox that a container is in.
+func sandboxOf(t *testing.T, id string) string {
+	t.Helper()
 	info, err := ctr("containers", "info", id)
 	if err != nil {
 		t.Fatal(err)
@@ -43,8 +51,28 @@ func TestClamped(t *testing.T) {
 	if !ok || sandbox == "" {
 		t.Fatalf("no sandbox: %s", info)
 	}
-	pause, _ := seenFromHost(t, sandbox)
-	expect(t, "the sandbox", pause, clamped("65535"))
+	return sandbox
+}
+
+// TestVerify: pods that run are what was decided about them, their sandboxes too; one of another runtime's never was.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t, "verify")
+	bare := one("bare", "")
+	bare.class = "none"
+	ns.run(t, bare, pod{
+		name: "held", more: "securityContext: {fsGroup: 2000}, volumes: [{name: data, emptyDir: {}}],",
+		containers: []container{{name: "main", more: "volumeMounts: [{name: data, mountPath: /data}], resources: {limits: {cpu: 500m, memory: 64Mi}}"}},
+	})
+	id := ns.containerID(t, "held", "main")
+	for _, id := range []string{id, sandboxOf(t, id)} {
+		if out, err := command("", "clampctl", "verify", id[:12]); err != nil || !strings.HasPrefix(out, id+": holds: kubernetes ") {
+			t.Errorf("%q, %v", out, err)
+		}
+	}
+	if out, err := command("", "clampctl", "verify", ns.containerID(t, "bare", "main")); exitStatus(err) != 1 || !strings.Contains(out, "no record of runclamp's") {
+		t.Errorf("%q, %v", out, err)
+	}
 }
 
 // TestPrivilegedIsRefused: whoever asks "kubectl describe pod" learns why, and what to change. The pod can be deleted.
