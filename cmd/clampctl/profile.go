@@ -45,7 +45,7 @@ func profileCommand() *cobra.Command {
 
 // rootFlag is for the commands that look at containers.
 func (a *about) rootFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.root, "root", "/run/runc", "the folder of the runtime's records, for container:ID (Docker: /run/docker/runtime-runc/moby)")
+	cmd.Flags().StringVar(&a.root, "root", "/run/runc", "the folder of the runtime's records, for container:ID (Docker: /run/docker/runtime-NAME/moby, of the runtime NAME)")
 }
 
 // profile is what the name stands for, on this machine.

@@ -25,7 +25,7 @@ A may be container:ID, a running container, as the kernel filters it: calls with
 every constant of the filter and of B, and it is not said which arguments B lets through beyond it.
 
 Exit status 1 if there is any difference.`,
-		Example: "  clampctl profile diff default strict\n  clampctl profile diff --root /run/docker/runtime-runc/moby container:4f0a… strict",
+		Example: "  clampctl profile diff default strict\n  clampctl profile diff --root /run/docker/runtime-runclamp/moby container:4f0a… strict",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, ok, err := a.container(args[0])

@@ -15,7 +15,7 @@ func profileShowCommand(a *about) *cobra.Command {
 
 ` + profileNames + ` For container:ID, the kernel is asked for the filter of a running container, and it is
 printed what that makes of every system call of the machine's own architecture.`,
-		Example: "  clampctl profile show strict\n  clampctl profile show --root /run/docker/runtime-runc/moby container:4f0a…",
+		Example: "  clampctl profile show strict\n  clampctl profile show --root /run/docker/runtime-runclamp/moby container:4f0a…",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, ok, err := a.container(args[0])
