@@ -80,13 +80,14 @@ func look(root, id string, now time.Time) (Verified, error) {
 	case !errors.Is(fifoErr, fs.ErrNotExist):
 		return Verified{}, fifoErr
 	}
-	if err == nil && c.record != nil && c.record.Policy.Unchecked && !inUserNamespace() {
+	rootless := inUserNamespace()
+	if err == nil && c.record != nil && c.record.Policy.Unchecked && !rootless {
 		// The IDs of its configuration are that namespace's.
 		return Verified{}, errors.New("a rootless engine made it, in a user namespace of its own, and only from there can be told who is who: podman unshare clampctl verify")
 	}
 	if err == nil && c.record != nil {
 		v.Source, v.Mode = c.record.Source, c.record.Mode
-		v.Findings, err = c.held(v.Status == Running, now)
+		v.Findings, err = c.held(rootless, v.Status == Running, now)
 		if errors.Is(err, proof.ErrEnded) {
 			v.Status, err = Stopped, nil
 		}
@@ -103,8 +104,8 @@ func look(root, id string, now time.Time) (Verified, error) {
 }
 
 // held are the findings of the proof, repeated.
-func (c container) held(started bool, now time.Time) ([]enforce.Finding, error) {
-	facts, err := c.facts(inUserNamespace(), started)
+func (c container) held(rootless, started bool, now time.Time) ([]enforce.Finding, error) {
+	facts, err := c.facts(rootless, started)
 	if err != nil {
 		return nil, err
 	}

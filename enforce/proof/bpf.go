@@ -55,8 +55,8 @@ type machine struct {
 }
 
 // run follows a program on every way that it can take as far as the call is known, and tells yield what it can return. yield says
-// whether to go on. Programs have no loops, so it comes to an end. left are the steps that it may take, and counts down. note, if there is one, is told the constants that what is not
-// known is compared with.
+// whether to go on. Programs have no loops, so it comes to an end. left are the steps that it may take, and counts down. note, if there
+// is one, is told the constants that what is not known is compared with.
 func (p Program) run(c *call, left *int, yield func(word) bool, note func(uint32)) error {
 	var ways []machine
 	at := machine{a: known(0), x: known(0)} // as the kernel begins (net/core/filter.c, bpf_convert_filter)

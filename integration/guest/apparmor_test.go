@@ -20,6 +20,7 @@ import (
 
 	"runclamp/enforce/apparmor"
 	"runclamp/integration/demo/fixture"
+	"runclamp/integration/guest/confinement"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -69,18 +70,9 @@ func lsm(t *testing.T, delegate, settings string) *machine {
 	return m
 }
 
-func loaded(t *testing.T) []apparmor.Loaded {
-	t.Helper()
-	state, err := apparmor.ReadState("/sys")
-	if err != nil || !state.Enabled {
-		t.Fatalf("the guest's AppArmor: %+v, %v", state, err)
-	}
-	return state.Profiles
-}
-
 func unloadAll(t *testing.T) {
 	t.Helper()
-	for _, p := range loaded(t) {
+	for _, p := range confinement.Loaded(t) {
 		if err := apparmor.ThisHost("").Unload(p.Name); err != nil {
 			t.Fatal(err)
 		}
@@ -114,15 +106,6 @@ func label(t *testing.T, pid int) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(text))
-}
-
-func defaultName(t *testing.T) string {
-	t.Helper()
-	p, err := apparmor.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p.Name
 }
 
 // TestAppArmorDenies: a container that may do everything else is denied what the profile denies, and nothing that programs need.
@@ -202,7 +185,7 @@ func TestAppArmorSignals(t *testing.T) {
 	for _, delegate := range []string{oldRunc, newRunc} {
 		t.Run(filepath.Base(delegate), func(t *testing.T) {
 			m := lsm(t, delegate, "")
-			want := defaultName(t) + " (enforce)"
+			want := confinement.Shipped(t) + " (enforce)"
 			for _, signal := range []string{"TERM", "KILL"} {
 				c, end := m.waiting(t, func(s *specs.Spec) { s.Process.ApparmorProfile = "" })
 				if got := label(t, c.state(t).Pid); got != want {
@@ -226,10 +209,10 @@ func TestAppArmorSignals(t *testing.T) {
 // TestAppArmorComplain: a profile, or a kernel, that only complains confines nobody, and is not taken for one that does.
 func TestAppArmorComplain(t *testing.T) {
 	m := lsm(t, newRunc, "")
-	parse(t, "profile loud flags=(complain) {\n  file,\n}\n")
+	confinement.Parse(t, "profile loud flags=(complain) {\n  file,\n}\n", "-r")
 	loud := func(s *specs.Spec) { s.Process.ApparmorProfile = "loud" }
 	said, err := m.container(t, "cat /proc/self/attr/current", loud).run(t)
-	if want := defaultName(t) + " (enforce)\n"; err != nil || said != want {
+	if want := confinement.Shipped(t) + " (enforce)\n"; err != nil || said != want {
 		t.Errorf("confined by %q, want %q: %v", said, want, err)
 	}
 	const mode = "/sys/module/apparmor/parameters/mode"
@@ -256,25 +239,15 @@ func TestAppArmorAudit(t *testing.T) {
 	unconfined := func(s *specs.Spec) { s.Process.ApparmorProfile = "" }
 	c := m.container(t, "cat /proc/self/attr/current", unconfined)
 	out, err := exec.Command("/programs/clampctl", "explain", c.bundle).Output()
-	if want := "+ AppArmor profile " + defaultName(t) + ", unless it is loaded as it is\n"; !strings.Contains(string(out), want) {
+	if want := "+ AppArmor profile " + confinement.Shipped(t) + ", unless it is loaded as it is\n"; !strings.Contains(string(out), want) {
 		t.Errorf("explain does not say %q: %v: %s", want, err, out)
 	}
 	m.policy(t, "mode: audit\n"+fmt.Sprintf(lax, ""))
 	if said, err := c.run(t); err != nil || said != "unconfined\n" {
 		t.Errorf("confined by %q: %v", said, err)
 	}
-	if all := loaded(t); len(all) > 0 {
+	if all := confinement.Loaded(t); len(all) > 0 {
 		t.Errorf("loaded: %v", all)
-	}
-}
-
-// parse loads a profile by the parser itself, as somebody else would.
-func parse(t *testing.T, text string) {
-	t.Helper()
-	cmd := exec.Command("/usr/sbin/apparmor_parser", "-r", "-K")
-	cmd.Stdin = strings.NewReader(text)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
 	}
 }
 
@@ -347,7 +320,7 @@ func TestAppArmorParallel(t *testing.T) {
 			t.Fatal(err)
 		}
 		end()
-		if said, want := c.said(t), defaultName(t)+" (enforce)\n"; said != want {
+		if said, want := c.said(t), confinement.Shipped(t)+" (enforce)\n"; said != want {
 			t.Errorf("confined by %q, want %q", said, want)
 		}
 	}
@@ -381,7 +354,7 @@ func TestAppArmorKilled(t *testing.T) {
 	}
 	unloadAll(t)
 	said, err := m.container(t, "cat /proc/self/attr/current", func(s *specs.Spec) { s.Process.ApparmorProfile = "" }).run(t)
-	if want := defaultName(t) + " (enforce)\n"; err != nil || said != want {
+	if want := confinement.Shipped(t) + " (enforce)\n"; err != nil || said != want {
 		t.Errorf("confined by %q, want %q: %v", said, want, err)
 	}
 }
@@ -465,7 +438,7 @@ func TestAppArmorRemoved(t *testing.T) {
 		t.Run(filepath.Base(delegate), func(t *testing.T) {
 			m := lsm(t, delegate, "")
 			c, end := m.waiting(t, func(s *specs.Spec) { s.Process.ApparmorProfile = "" })
-			name := defaultName(t)
+			name := confinement.Shipped(t)
 			out, err := exec.Command("/programs/clampctl", "apparmor", "unload", name).CombinedOutput()
 			if err == nil || !strings.Contains(string(out), fmt.Sprintf("%s confines", name)) {
 				t.Errorf("unloaded from under a container: %v, %s", err, out)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"runclamp/enforce/apparmor"
+	"runclamp/integration/guest/confinement"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -38,11 +39,7 @@ func TestAppArmorVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Somebody has it complain only. Processes that it confines are told of that, too.
-			cmd := exec.Command("/usr/sbin/apparmor_parser", "-r", "-K", "-C")
-			cmd.Stdin = strings.NewReader(own.Text)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			confinement.Parse(t, own.Text, "-r", "-C")
 			want := "proof:appArmor (reject)\n  at      /process/apparmorProfile\n  found   the label " + own.Name + " (complain)\n  wanted  " + own.Name + " (enforce)\n"
 			if out := verify(); !strings.Contains(out, ": 1 finding: ") || !strings.Contains(out, want) {
 				t.Errorf("wanted %q: %s", want, out)

@@ -264,16 +264,15 @@ func (l *lab) passed() string {
 	return "passed"
 }
 
-// status is what runc says of the container.
-func (l *lab) status(t *testing.T) string {
+// state is what the delegate says of the container.
+func (l *lab) state(t *testing.T) (s specs.State) {
 	t.Helper()
 	args := l.delegate().Args("state", id)
 	out, err := exec.Command(args[0], args[1:]...).Output()
-	var state struct{ Status string }
-	if err := errors.Join(err, json.Unmarshal(out, &state)); err != nil {
+	if err := errors.Join(err, json.Unmarshal(out, &s)); err != nil {
 		t.Fatal(err)
 	}
-	return state.Status
+	return s
 }
 
 // loosenings change one thing each. fact and pointer are of the finding that must come.
@@ -414,7 +413,7 @@ func TestLoosened(t *testing.T) {
 				if !found {
 					t.Errorf("no finding of %s at %s in %+v", fact, pointer, line.Findings)
 				}
-				if status := l.status(t); status != "created" {
+				if status := l.state(t).Status; status != "created" {
 					t.Errorf("the container is %s", status)
 				}
 			})
@@ -450,7 +449,7 @@ func TestPassed(t *testing.T) {
 				if line := l.audited(t); line.Verb != "start" || line.Verdict != "unchanged" || line.Proof != l.passed() || len(l.known(line.Findings)) > 0 {
 					t.Errorf("the audit log says %+v", line)
 				}
-				if status := l.status(t); status != "running" {
+				if status := l.state(t).Status; status != "running" {
 					t.Errorf("the container is %s", status)
 				}
 			})
@@ -561,7 +560,7 @@ func TestMeanwhile(t *testing.T) {
 				if tt.found == "" && len(findings) > 0 || tt.found != "" && (len(findings) != 1 || findings[0].Control != "hostMounts" || !strings.Contains(findings[0].Found, tt.found)) {
 					t.Errorf("findings: %+v", findings)
 				}
-				if status, want := l.status(t), map[bool]string{true: "created", false: "running"}[refused]; status != want {
+				if status, want := l.state(t).Status, map[bool]specs.ContainerState{true: "created", false: "running"}[refused]; status != want {
 					t.Errorf("the container is %s", status)
 				}
 			})

@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -50,7 +49,7 @@ func TestVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 		verify(t, "holds")
-		pid := l.pid(t)
+		pid := l.state(t).Pid
 
 		call(t, "update", "--pids-limit", "500", id)
 		verify(t, "holds") // within the policy's limit
@@ -101,18 +100,6 @@ func TestVerifyUnmanaged(t *testing.T) {
 			})
 		}
 	})
-}
-
-// pid is the container's first process.
-func (l *lab) pid(t *testing.T) int {
-	t.Helper()
-	args := l.delegate().Args("state", id)
-	out, err := exec.Command(args[0], args[1:]...).Output()
-	var state struct{ Pid int }
-	if err := errors.Join(err, json.Unmarshal(out, &state)); err != nil {
-		t.Fatal(err)
-	}
-	return state.Pid
 }
 
 // gone waits for a process to end.

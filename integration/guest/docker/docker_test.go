@@ -14,6 +14,7 @@ import (
 
 	"runclamp/enforce/apparmor"
 	"runclamp/integration/demo/fixture"
+	"runclamp/integration/guest/confinement"
 )
 
 // hardened is what holds where nobody has said anything, but that a kernel without AppArmor would not do.
@@ -55,7 +56,7 @@ func TestKept(t *testing.T) {
 	}
 	e.stopped(t, id)
 	e.killed(t, e.waiting(t))
-	if all := loaded(t); len(all) != 1 {
+	if all := confinement.Loaded(t); len(all) != 1 {
 		t.Errorf("loaded: %v", all)
 	}
 }
@@ -73,8 +74,8 @@ func TestUnconfined(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := start(t, tt.policy)
 			id := e.waiting(t, tt.flags...)
-			e.confined(t, id, shipped(t))
-			if m := mode(t, shipped(t)); m != "enforce" {
+			e.confined(t, id, confinement.Shipped(t))
+			if m := mode(t, confinement.Shipped(t)); m != "enforce" {
 				t.Errorf("it is loaded in mode %q", m)
 			}
 			d := decided(t, id, "create")
@@ -116,13 +117,13 @@ func TestUsersProfile(t *testing.T) {
 		loaded                 bool
 	}{
 		{"enforced", "", "enforced", "cat: can't open '/srv/hello': Permission denied\n", true},
-		{"complaining", ",complain", shipped(t), "hello\n", true},
-		{"missing", "", shipped(t), "hello\n", false},
+		{"complaining", ",complain", confinement.Shipped(t), "hello\n", true},
+		{"missing", "", confinement.Shipped(t), "hello\n", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := start(t, hardened)
 			if tt.loaded {
-				parse(t, "-r", profile(tt.name, tt.flag))
+				confinement.Parse(t, profile(tt.name, tt.flag), "-r")
 			}
 			flags := []string{"--security-opt", "apparmor=" + tt.name}
 			id := e.waiting(t, flags...)
@@ -137,7 +138,7 @@ func TestUsersProfile(t *testing.T) {
 			// Who would rather know is told.
 			e = start(t, strings.Replace(hardened, "{", "{action: reject, ", 1))
 			if tt.loaded {
-				parse(t, "-r", profile(tt.name, tt.flag))
+				confinement.Parse(t, profile(tt.name, tt.flag), "-r")
 			}
 			said, err := e.run(flags, "echo", "in")
 			if want := `the AppArmor profile "` + tt.name + `", which is not loaded in enforce mode`; err == nil || !strings.Contains(said, want) || strings.Contains(said, "in\n") {
@@ -151,11 +152,11 @@ func TestUsersProfile(t *testing.T) {
 func TestConfinedRuntime(t *testing.T) {
 	e := start(t, hardened)
 	runc := os.Getenv("RUNCLAMP_TEST_RUNC")
-	parse(t, "-r", "profile runc "+runc+" flags=(unconfined) {\n}\n")
+	confinement.Parse(t, "profile runc "+runc+" flags=(unconfined) {\n}\n", "-r")
 	if got := labelOf(t, runc); got != "runc (unconfined)" {
 		t.Fatalf("runc is confined by %q", got)
 	}
-	for profile, flags := range map[string][]string{dockers: nil, shipped(t): unconfined} {
+	for profile, flags := range map[string][]string{dockers: nil, confinement.Shipped(t): unconfined} {
 		t.Run(profile[:strings.LastIndex(profile, "-")], func(t *testing.T) {
 			id := e.waiting(t, flags...)
 			e.confined(t, id, profile)
@@ -235,7 +236,7 @@ func TestRemoved(t *testing.T) {
 	t.Run("before docker start", func(t *testing.T) {
 		e := start(t, hardened)
 		id := e.gone(t, e.must(t, "create", "--network", "none", image, "cat", "/proc/self/attr/current"))
-		parse(t, "-R", away)
+		confinement.Parse(t, away, "-R")
 		if said := e.must(t, "start", "-a", id); said != dockers+" (enforce)\n" {
 			t.Errorf("it is confined by %q", said)
 		}
@@ -243,7 +244,7 @@ func TestRemoved(t *testing.T) {
 	t.Run("before create", func(t *testing.T) {
 		e := start(t, hardened)
 		said, err := e.run([]string{"--runtime", "remove-first"}, "cat", "/proc/self/attr/current")
-		if err != nil || said != shipped(t)+" (enforce)\n" {
+		if err != nil || said != confinement.Shipped(t)+" (enforce)\n" {
 			t.Errorf("it is confined by %q, %v", said, err)
 		}
 		again(t, e)
@@ -262,7 +263,7 @@ func TestRemoved(t *testing.T) {
 	t.Run("while it runs", func(t *testing.T) {
 		e := start(t, hardened)
 		id := e.waiting(t, unconfined...)
-		if err := apparmor.ThisHost("").Unload(shipped(t)); err != nil {
+		if err := apparmor.ThisHost("").Unload(confinement.Shipped(t)); err != nil {
 			t.Fatal(err)
 		}
 		if said, err := e.docker("exec", id, "echo", "in"); err == nil || strings.Contains(said, "in\n") {
@@ -272,7 +273,7 @@ func TestRemoved(t *testing.T) {
 
 		// dockerd loads its own anew for an exec as well.
 		id = e.waiting(t)
-		parse(t, "-R", away)
+		confinement.Parse(t, away, "-R")
 		if said, err := e.docker("exec", id, "cat", "/proc/self/attr/current"); err != nil || said != dockers+" (enforce)\n" {
 			t.Errorf("exec is confined by %q, %v", said, err)
 		}

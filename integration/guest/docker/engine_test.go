@@ -20,6 +20,7 @@ import (
 
 	"runclamp/enforce/apparmor"
 	"runclamp/integration/demo/fixture"
+	"runclamp/integration/guest/confinement"
 )
 
 const (
@@ -27,7 +28,6 @@ const (
 	log  = "/var/log/runclamp/audit.jsonl"
 	// programs are Docker's (setup.sh).
 	programs = "/docker"
-	parser   = "/usr/sbin/apparmor_parser"
 	// image is the one that there is.
 	image = "bb"
 	// dockers is the profile that dockerd loads, and names for a container that names none.
@@ -72,7 +72,7 @@ func start(t *testing.T, policy string) *engine {
 	if shared.err != nil {
 		t.Fatalf("Docker does not start: %v\n%s", shared.err, shared.said())
 	}
-	for _, p := range loaded(t) {
+	for _, p := range confinement.Loaded(t) {
 		if p.Name != dockers {
 			if err := apparmor.ThisHost("").Unload(p.Name); err != nil {
 				t.Fatal(err)
@@ -379,42 +379,13 @@ func decided(t *testing.T, id, verb string) (last decision) {
 	return last
 }
 
-func loaded(t *testing.T) []apparmor.Loaded {
-	t.Helper()
-	state, err := apparmor.ReadState("/sys")
-	if err != nil || !state.Enabled {
-		t.Fatalf("the guest's AppArmor: %+v, %v", state, err)
-	}
-	return state.Profiles
-}
-
 // mode is that of a profile, empty if it is not loaded.
 func mode(t *testing.T, name string) string {
 	t.Helper()
-	for _, p := range loaded(t) {
+	for _, p := range confinement.Loaded(t) {
 		if p.Name == name {
 			return p.Mode
 		}
 	}
 	return ""
-}
-
-// parse has the parser do something with a profile, as somebody else would.
-func parse(t *testing.T, flag, text string) {
-	t.Helper()
-	cmd := exec.Command(parser, flag, "-K")
-	cmd.Stdin = strings.NewReader(text)
-	if out, err := output(cmd); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
-
-// shipped is the name of runclamp's own profile.
-func shipped(t *testing.T) string {
-	t.Helper()
-	p, err := apparmor.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p.Name
 }
