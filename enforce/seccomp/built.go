@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -61,21 +62,45 @@ func exact(rules []rule) bool {
 func tangled(calls []call, archs []specs.Arch) (places []int) {
 	// All that matters of an architecture is how wide its words are.
 	archs = slices.CompactFunc(slices.Clone(archs), func(a, b specs.Arch) bool { return narrowWords(a) == narrowWords(b) })
-	for i := range calls {
-		rules := calls[i].rules
-		if flat(rules) {
-			continue
-		}
-		if slices.ContainsFunc(archs, func(a specs.Arch) bool {
+	for _, a := range archs {
+		var goesOn []map[end]bool // what the code for each call may go on with, worked out once: there may be thousands of rules
+		for i := range calls {
+			rules := calls[i].rules
+			if flat(rules) || slices.Contains(places, i) {
+				continue
+			}
 			inner := ends(words(a, rules), true)
-			return len(inner) > 0 && slices.ContainsFunc(calls, func(c call) bool {
-				return len(c.rules) > 1 && !slices.EqualFunc(c.rules, rules, sameRule) && goesOn(words(a, c.rules), inner)
-			})
-		}) {
-			places = append(places, i)
+			if len(inner) == 0 {
+				continue
+			}
+			if goesOn == nil {
+				goesOn = make([]map[end]bool, len(calls))
+			}
+			for k, c := range calls {
+				if len(c.rules) < 2 || slices.EqualFunc(c.rules, rules, sameRule) {
+					continue
+				}
+				if goesOn[k] == nil {
+					goesOn[k] = ends(words(a, c.rules), false)
+				}
+				if meet(goesOn[k], inner) {
+					places = append(places, i)
+					break
+				}
+			}
 		}
 	}
+	slices.Sort(places)
 	return places
+}
+
+func meet(a, b map[end]bool) bool {
+	for e := range a {
+		if b[e] {
+			return true
+		}
+	}
+	return false
 }
 
 // flat: there is one rule, or each is a value of the same argument, or of the same argument under a mask.
@@ -83,27 +108,7 @@ func flat(rules []rule) bool {
 	return len(rules) <= 1 || len(rules[0].args) == 1 && sameArguments(rules) && (only(rules, specs.OpEqualTo) || only(rules, specs.OpMaskedEqual))
 }
 
-// goesOn: the code for the rules may go on with the same as that for others does, behind what is looked at of a later argument or of the other half.
-func goesOn(rules []rule, inner map[end]bool) bool {
-	values := false
-	for e := range inner {
-		values = values || e.values != ""
-	}
-	if !values && len(rules[0].args) == 1 && sameArguments(rules) && only(rules, specs.OpEqualTo) {
-		// Nearly all are like that: short values have nothing but each other behind them.
-		return slices.ContainsFunc(rules, func(r rule) bool {
-			return r.args[0].Value > math.MaxUint32 && inner[end{condition: compared(r.args[0])}]
-		})
-	}
-	for e := range ends(rules, false) {
-		if inner[e] {
-			return true
-		}
-	}
-	return false
-}
-
-// end is a condition, or the values of 32 bits that are left of an argument.
+// end is a condition, or the argument and the values of 32 bits that are left of it, each as eight bytes.
 type end struct {
 	condition specs.LinuxSeccompArg
 	values    string
@@ -145,9 +150,11 @@ func ends(rules []rule, inner bool) map[end]bool {
 	for at, list := range values {
 		slices.Sort(list)
 		list = slices.Compact(list)
-		for i := range list {
+		values := binary.BigEndian.AppendUint64(nil, uint64(at.index))
+		for i, v := range list {
+			values = binary.BigEndian.AppendUint64(values, v)
 			if !inner || i+1 < len(list) && slices.Contains(further[at], list[i+1]) {
-				all[end{values: fmt.Sprint(at.index, list[:i+1])}] = true
+				all[end{values: string(values)}] = true
 			}
 		}
 	}
