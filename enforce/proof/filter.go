@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Filters asks the kernel for the seccomp filters of a process, the newest first. That takes root; the process stops for a moment.
+// Filters asks the kernel for the seccomp filters of a process, the oldest first. That takes root; the process stops for a moment.
 func Filters(h Host, p Process) ([]Program, error) {
 	r := &reader{host: h, dir: filepath.Join(h.Proc, strconv.Itoa(p.PID))}
 	if err := r.same(p); err != nil {

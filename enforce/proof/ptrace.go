@@ -114,7 +114,7 @@ func seize(pid int) error {
 	}
 }
 
-// program is the i-th filter, the newest first.
+// program is the i-th filter, the oldest first (kernel/seccomp.c, get_nth_filter).
 func program(pid, i int) (Program, error) {
 	// Without a place to put it, the kernel says how long it is.
 	n, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(pid), uintptr(i), 0, 0, 0)

@@ -110,20 +110,33 @@ func (r *reader) living(p Process) (thread int, err error) {
 	if r.life != headless {
 		return p.PID, nil
 	}
-	threads, err := os.ReadDir(filepath.Join(r.dir, "task"))
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range threads {
-		text, err := r.file(filepath.Join("task", t.Name(), "stat"))
+	// A program may make threads as fast as they end. It has ended only if there is none that went away while it was looked for.
+	const tries = 10
+	missed := false
+	for range tries {
+		missed = false
+		threads, err := os.ReadDir(filepath.Join(r.dir, "task"))
 		if err != nil {
-			continue // it ended meanwhile
+			return 0, err
 		}
-		if _, l, err := startOf(text); err != nil || l != alive {
-			continue
+		for _, t := range threads {
+			text, err := r.file(filepath.Join("task", t.Name(), "stat"))
+			if err != nil {
+				missed = true
+				continue
+			}
+			if _, l, err := startOf(text); err != nil || l != alive {
+				continue
+			}
+			r.dir = filepath.Join(r.dir, "task", t.Name())
+			return strconv.Atoi(t.Name())
 		}
-		r.dir = filepath.Join(r.dir, "task", t.Name())
-		return strconv.Atoi(t.Name())
+		if err := r.same(p); err != nil {
+			return 0, err
+		}
+	}
+	if missed {
+		return 0, fmt.Errorf("process %d has no thread that stays to be looked at", p.PID)
 	}
 	return 0, fmt.Errorf("process %d %w", p.PID, ErrEnded)
 }

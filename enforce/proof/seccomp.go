@@ -152,7 +152,7 @@ const (
 	// beyond is how many numbers behind the last known system call are tried. The kernel knows none of them, yet.
 	beyond = 64
 	// maxPoints is the most that one system call is tried with.
-	maxPoints = 4096
+	maxPoints = 1 << 13
 )
 
 // looser tells what the programs let through and the profile denies, in a few words each. Of a system call without conditions every
@@ -167,19 +167,28 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 			}
 		}
 	}
-	if n := len(programs); n > 1 {
-		// Further ones can only deny more, and those that came later may be the program's own: many, and made to be followed for long.
-		if found, err := looser(p, programs[n-1:]); err == nil && len(found) == 0 {
-			return nil, nil
+	left := maxWork
+	if len(programs) > 1 {
+		// Others can only deny more. The oldest come first: those that came later may be the program's own, many, and made to be followed for long.
+		for i := range programs {
+			found, err := looserThan(p, programs[i:i+1], &left)
+			if err == nil && len(found) == 0 {
+				return nil, nil
+			}
+			if err != nil {
+				break
+			}
 		}
 	}
-	var found []string
-	left := maxWork
+	return looserThan(p, programs, &left)
+}
+
+func looserThan(p *specs.LinuxSeccomp, programs []Program, left *int) (found []string, err error) {
 	for _, on := range append([]architecture{native}, foreign()...) {
 		if on != native && !slices.Contains(p.Architectures, on.named) {
 			continue
 		}
-		more, err := looserOn(p, programs, on, &left)
+		more, err := looserOn(p, programs, on, left)
 		if err != nil {
 			return nil, err
 		}
@@ -192,7 +201,7 @@ func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 		if slices.Contains(p.Architectures, f.named) {
 			continue
 		}
-		open, err := opening(programs, f, &left)
+		open, err := opening(programs, f, left)
 		if err != nil {
 			return nil, err
 		}

@@ -223,14 +223,27 @@ func TestLooserLong(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if found, err := looser(profile, slices.Concat(long, programs)); err != nil || len(found) > 0 || time.Since(begun) > 5*time.Second {
+		if found, err := looser(profile, slices.Concat(programs, long)); err != nil || len(found) > 0 || time.Since(begun) > 5*time.Second {
 			t.Errorf("its own filters beside the profile's: %q, %v after %v", found, err, time.Since(begun))
 		}
 		// The profile's is not the oldest where the engine has a filter itself.
-		if found, err := looser(profile, slices.Concat(programs, []Program{{ret(unix.SECCOMP_RET_ALLOW)}})); err != nil || len(found) > 0 {
+		// One that is made to be followed for long, and no constants in it are tried before.
+		evil := Program{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}}
+		for k := range uint32(20) {
+			evil = append(evil, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, K: k})
+		}
+		evil = append(evil, ret(unix.SECCOMP_RET_ALLOW))
+		if found, err := looser(profile, slices.Concat(programs, []Program{evil})); err != nil || len(found) > 0 {
+			t.Errorf("a short one of its own: %q, %v", found, err)
+		}
+		if found, err := looser(profile, slices.Concat([]Program{{ret(unix.SECCOMP_RET_ALLOW)}}, programs, long)); err != nil || len(found) > 0 {
 			t.Errorf("an older filter: %q, %v", found, err)
 		}
-		if _, err := looser(profile, slices.Concat(long, programs, long[:1])); !errors.Is(err, errTooMany) {
+		if found, err := looser(profile, slices.Concat(long[:1], programs, long)); err != nil || len(found) > 0 {
+			t.Errorf("a long one that is older: %q, %v", found, err)
+		}
+		left := maxWork
+		if _, err := looserThan(profile, slices.Concat(long, programs, long[:1]), &left); !errors.Is(err, errTooMany) {
 			t.Errorf("and an older filter beside them: %v", err)
 		}
 	})
