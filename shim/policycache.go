@@ -16,7 +16,8 @@ import (
 
 // A policy of a thousand rules takes 25 ms to read as YAML, half as long as it takes to start a container. So a large one is also
 // kept in a form of which only the rule that matches is decoded (policy.File.Keep), in a folder that root alone can write. It is a help
-// and nothing more: whatever is wrong with it, the policy itself is read.
+// and nothing more: whatever is wrong with it, the policy itself is read. (A rule that can't be decoded although the hash is right would be an
+// error of Keep's, and refuses.)
 
 const (
 	// cacheFrom is the size of a policy, in bytes, from which it is worth it.
