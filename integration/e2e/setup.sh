@@ -10,7 +10,7 @@ DOCKERD=v2.0.0-beta.24
 tools=$1
 here=$(dirname "$0")
 "$here/../setup.sh" docker.io containerd runc podman conmon containernetworking-plugins uidmap \
-    busybox-static iptables strace bsdutils gcc libseccomp-dev pkg-config
+    busybox-static iptables bsdutils gcc libseccomp-dev pkg-config
 
 # install PACKAGE VERSION MODULE [BUILD FLAGS]
 install() {
