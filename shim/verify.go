@@ -62,12 +62,9 @@ func Verify(root, id string, now time.Time) (Verified, error) {
 
 // look is Verify, once.
 func look(root, id string, now time.Time) (Verified, error) {
-	c, err := readContainer(Runc(), root, id)
-	if errors.Is(err, bundle.ErrNoContainer) {
-		c, err = readContainer(Crun(), root, id)
-	}
+	c, err := readEither(root, id)
 	if err != nil && c.config == nil {
-		return Verified{}, fmt.Errorf("in %s: %w", root, err)
+		return Verified{}, err
 	}
 	v := Verified{Status: Running, Workload: c.workload()}
 	_, fifoErr := os.Lstat(filepath.Join(root, id, "exec.fifo"))
@@ -101,6 +98,34 @@ func look(root, id string, now time.Time) (Verified, error) {
 		Mend: "make the container anew, with runclamp", Action: policy.Reject,
 	}}
 	return v, nil
+}
+
+// readEither is readContainer for whichever delegate has a record there.
+func readEither(root, id string) (container, error) {
+	c, err := readContainer(Runc(), root, id)
+	if errors.Is(err, bundle.ErrNoContainer) {
+		c, err = readContainer(Crun(), root, id)
+	}
+	if err != nil && c.config == nil {
+		err = fmt.Errorf("in %s: %w", root, err)
+	}
+	return c, err
+}
+
+// Filters are the seccomp programs that the kernel has for a container's first process, whoever made it. root is the folder that its
+// delegate has its records in.
+func Filters(root, id string) ([]proof.Program, error) {
+	if err := validateID(id); err != nil {
+		return nil, err
+	}
+	c, err := readEither(root, id)
+	if c.config == nil {
+		return nil, err
+	}
+	if c.init.PID <= 0 {
+		return nil, fmt.Errorf("container %s has ended", id)
+	}
+	return proof.Filters(proof.ThisHost(), proof.Process{PID: c.init.PID, Start: c.init.Start})
 }
 
 // held are the findings of the proof, repeated.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"runclamp/bundle"
 	"runclamp/enforce/policy"
 	"runclamp/enforce/proof"
 	"runclamp/enforce/seccomp"
@@ -26,8 +25,8 @@ const profileNames = `A profile is named as in a policy: default (Docker's), str
 
 // about is what a profile depends on, by flags.
 type about struct {
-	caps []string
-	root string
+	caps  []string
+	roots []string
 }
 
 func profileCommand() *cobra.Command {
@@ -41,11 +40,6 @@ func profileCommand() *cobra.Command {
 	cmd.PersistentFlags().StringSliceVar(&a.caps, "cap", nil, "a capability that the container has (CAP_SYS_PTRACE); Docker's default depends on them")
 	cmd.AddCommand(profileShowCommand(a), profileExplainCommand(a), profileDiffCommand(a), profileIntersectCommand(a), profileLintCommand(), profileStatsCommand(a))
 	return cmd
-}
-
-// rootFlag is for the commands that look at containers.
-func (a *about) rootFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.root, "root", "/run/runc", "the folder of the runtime's records, for container:ID (Docker: /run/docker/runtime-NAME/moby, of the runtime NAME)")
 }
 
 // profile is what the name stands for, on this machine.
@@ -114,29 +108,27 @@ type container struct {
 }
 
 // container looks into a running container; ok is false if the name is not one's.
-func (a *about) container(name string) (c container, ok bool, err error) {
+func (a *about) container(cmd *cobra.Command, name string) (c container, ok bool, err error) {
 	id, ok := strings.CutPrefix(name, inKernel)
 	if !ok {
 		return c, false, nil
 	}
-	if id == "" || strings.ContainsAny(id, "/\x00") || id == "." || id == ".." {
-		return c, true, fmt.Errorf("%q is no container's ID", id)
-	}
-	b, init, err := bundle.OfContainer(a.root, id)
-	if err != nil {
-		return c, true, fmt.Errorf("%w (in %s; --root names another folder)", err, a.root)
-	}
-	if err := b.Close(); err != nil {
-		return c, true, internal{err}
-	}
-	c.programs, err = proof.Filters(proof.ThisHost(), proof.Process{PID: init.PID, Start: init.Start})
+	all, err := containers(cmd, a.roots)
 	if err != nil {
 		return c, true, err
 	}
-	c.profile = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{seccomp.Native()}}
-	if len(c.programs) == 0 {
-		return c, true, fmt.Errorf("container %s has no seccomp filter", id)
+	found, err := chosen(all, []string{id}, a.roots)
+	if err != nil {
+		return c, true, err
 	}
+	c.programs, err = shim.Filters(found[0].root, found[0].id)
+	if err != nil {
+		return c, true, err
+	}
+	if len(c.programs) == 0 {
+		return c, true, fmt.Errorf("container %s has no seccomp filter", found[0].id)
+	}
+	c.profile = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{seccomp.Native()}}
 	var allowed []string
 	err = proof.Answers(c.programs, seccomp.Native(), func(name string, a proof.Answer) {
 		switch a {

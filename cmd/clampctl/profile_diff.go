@@ -25,10 +25,10 @@ A may be container:ID, a running container, as the kernel filters it: calls with
 every constant of the filter and of B, and it is not said which arguments B lets through beyond it.
 
 Exit status 1 if there is any difference.`,
-		Example: "  clampctl profile diff default strict\n  clampctl profile diff --root /run/docker/runtime-runclamp/moby container:4f0a… strict",
+		Example: "  clampctl profile diff default strict\n  clampctl profile diff container:4f0a9c strict",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, ok, err := a.container(args[0])
+			c, ok, err := a.container(cmd, args[0])
 			switch {
 			case err != nil:
 				return err
@@ -55,7 +55,7 @@ Exit status 1 if there is any difference.`,
 			return nil
 		},
 	}
-	a.rootFlag(cmd)
+	rootFlag(cmd, &a.roots)
 	return cmd
 }
 

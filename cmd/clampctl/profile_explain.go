@@ -21,7 +21,7 @@ func profileExplainCommand(a *about) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w := cmd.OutOrStdout()
-			c, ok, err := a.container(args[0])
+			c, ok, err := a.container(cmd, args[0])
 			switch {
 			case err != nil:
 				return err
@@ -38,7 +38,7 @@ func profileExplainCommand(a *about) *cobra.Command {
 			return nil
 		},
 	}
-	a.rootFlag(cmd)
+	rootFlag(cmd, &a.roots)
 	return cmd
 }
 

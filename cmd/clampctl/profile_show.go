@@ -15,10 +15,10 @@ func profileShowCommand(a *about) *cobra.Command {
 
 ` + profileNames + ` For container:ID, the kernel is asked for the filter of a running container, and it is
 printed what that makes of every system call of the machine's own architecture.`,
-		Example: "  clampctl profile show strict\n  clampctl profile show --root /run/docker/runtime-runclamp/moby container:4f0a…",
+		Example: "  clampctl profile show strict\n  clampctl profile show container:4f0a9c",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, ok, err := a.container(args[0])
+			c, ok, err := a.container(cmd, args[0])
 			switch {
 			case err != nil:
 				return err
@@ -37,6 +37,6 @@ printed what that makes of every system call of the machine's own architecture.`
 			return writeProfile(cmd.OutOrStdout(), p)
 		},
 	}
-	a.rootFlag(cmd)
+	rootFlag(cmd, &a.roots)
 	return cmd
 }

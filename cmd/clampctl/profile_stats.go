@@ -21,7 +21,7 @@ asked to, by a container that is created, never started and removed. Where that 
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w := cmd.OutOrStdout()
-			c, ok, err := a.container(args[0])
+			c, ok, err := a.container(cmd, args[0])
 			switch {
 			case err != nil:
 				return err
@@ -51,7 +51,7 @@ asked to, by a container that is created, never started and removed. Where that 
 			return err
 		},
 	}
-	a.rootFlag(cmd)
+	rootFlag(cmd, &a.roots)
 	return cmd
 }
 

@@ -95,9 +95,9 @@ const (
 // startOf is when a process was started, in clock ticks after the boot, and whether it has ended: fields 22, 3 and 20 (the number of
 // threads) of /proc/PID/stat. The name before them, in brackets, may have anything in it.
 func startOf(stat string) (start uint64, l life, err error) {
-	_, rest, ok := cutLast(stat, ")")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 {
+	name := strings.LastIndex(stat, ")")
+	fields := strings.Fields(stat[name+1:])
+	if name < 0 || len(fields) < 20 {
 		return 0, alive, fmt.Errorf("stat: %q", stat)
 	}
 	threads, err := strconv.Atoi(fields[20-3])
@@ -109,13 +109,6 @@ func startOf(stat string) (start uint64, l life, err error) {
 		l = headless
 	}
 	return start, l, errors.Join(err, err2)
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
 
 // ParseMounts reads a mountinfo (proc_pid_mountinfo(5)).

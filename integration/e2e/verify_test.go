@@ -22,5 +22,9 @@ func TestVerify(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(out), id+": holds: ") || strings.HasPrefix(string(out), id+": holds: unknown") {
 			t.Errorf("%v: %s", err, out)
 		}
+		out, err = exec.Command(clampctl, "profile", "show", "--root", strings.Join(roots, ","), "container:"+id).CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), "allowed: ") {
+			t.Errorf("%v: %s", err, out)
+		}
 	})
 }
