@@ -57,21 +57,25 @@ e2e: ## end-to-end tests with real engines; root
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
-GUEST      := $(CURDIR)/bin/guest
-# The longest first.
-GUEST_JOBS := docker.test@/usr/sbin/runc-current+$(GUEST)/docker.cpio proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
-RUN        ?= .
+GUEST_ARCH  ?= $(shell go env GOHOSTARCH)
+GUEST       := $(CURDIR)/bin/guest/$(GUEST_ARCH)
+GUEST_GNU   := $(if $(filter arm64,$(GUEST_ARCH)),aarch64,x86_64)-linux-gnu
+# The longest first. Docker is built for this machine.
+GUEST_JOBS  := $(if $(filter $(shell go env GOHOSTARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio) \
+	proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
+RUN         ?= .
 
-e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root
-	integration/guest/setup.sh $(GUEST)/image
-	integration/guest/docker/setup.sh $(CURDIR)/bin/e2e $(GUEST)/docker.cpio
+e2e-guest: export GOARCH = $(GUEST_ARCH)
+e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root. GUEST_ARCH=arm64 for another architecture
+	GOARCH= integration/guest/setup.sh $(GUEST)/image $(GUEST_ARCH)
+	$(if $(findstring docker.test,$(GUEST_JOBS)),integration/guest/docker/setup.sh $(CURDIR)/bin/e2e $(CURDIR)/bin/guest/docker.cpio)
 	rm -rf $(GUEST)/programs
 	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
 	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
-	objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
+	$(GUEST_GNU)-objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
 	CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof
-	go build -o $(GUEST)/run ./integration/guest/run
-	$(GUEST)/run -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
+	GOARCH= go build -o $(GUEST)/run ./integration/guest/run
+	$(GUEST)/run -arch $(GUEST_ARCH) -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
 
 kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)
 	integration/kubernetes/setup.sh $(CURDIR)/bin/kubernetes

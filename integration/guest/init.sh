@@ -1,10 +1,11 @@
-#!/bin/sh
+#!/bin/busybox sh
 # PID 1 of the guest. It makes a machine of the initramfs, runs the tests in /programs and ends with their result.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 
 # The root of an initramfs has no mount above it, so that pivot_root(2) refuses it, and with it every runtime. The same folder
 # mounted on itself has one; nothing is copied.
 if [ "$1" != again ]; then
+    /bin/busybox --install -s /bin
     mount -t devtmpfs dev /dev
     mount -t proc proc /proc
     mount --bind / /newroot

@@ -1,5 +1,7 @@
 // run boots guests, each with one test program, relays what they say, and ends with their result.
 //
+// The guests are of this machine's architecture, or of another.
+//
 // An argument is a job: the name of a test program, and perhaps @ and the delegate that its tests are about, and perhaps + and an
 // archive to unpack over the guest's root, of what only this job needs. As many guests run at once as there are processors, with one
 // processor each: an emulated machine with two loses much of the second to the locks between them, and tests that share a machine's
@@ -18,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,10 +42,11 @@ const (
 func main() {
 	image := flag.String("image", "", "the `folder` that setup.sh has made")
 	programs := flag.String("programs", "", "the `folder` with the test programs and what they need")
+	arch := flag.String("arch", runtime.GOARCH, "the `architecture` of the guest")
 	tests := flag.String("tests", ".", "the tests to run, a `regexp` as of go test -run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, os.Stdout, *image, *programs, *tests, flag.Args())
+	err := run(ctx, os.Stdout, *arch, *image, *programs, *tests, flag.Args())
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e-guest:", err)
@@ -50,7 +54,11 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs []string) (err error) {
+func run(ctx context.Context, out io.Writer, arch, image, programs, tests string, jobs []string) (err error) {
+	m, err := machineOf(arch)
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
 	dir, err := os.MkdirTemp("", "runclamp-guest-")
 	if err != nil {
@@ -78,7 +86,7 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 			// The thread that starts a process has to outlive it (prctl(2), PR_SET_PDEATHSIG).
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			r, err := guest(ctx, say, image, programs, filepath.Join(dir, strconv.Itoa(i)), job, tests)
+			r, err := guest(ctx, m, say, image, programs, filepath.Join(dir, strconv.Itoa(i)), job, tests)
 			if err != nil {
 				err = fmt.Errorf("%s: %w", label, err)
 			}
@@ -100,7 +108,7 @@ func run(ctx context.Context, out io.Writer, image, programs, tests string, jobs
 }
 
 // guest runs a job, in a folder that is made for it.
-func guest(ctx context.Context, say func(string), image, programs, dir, job, tests string) (r result, err error) {
+func guest(ctx context.Context, m machine, say func(string), image, programs, dir, job, tests string) (r result, err error) {
 	job, archive, _ := strings.Cut(job, "+")
 	name, delegate, _ := strings.Cut(job, "@")
 	if err := os.MkdirAll(filepath.Join(dir, "job"), 0o700); err != nil {
@@ -119,7 +127,7 @@ func guest(ctx context.Context, say func(string), image, programs, dir, job, tes
 	}
 	for i := 1; ; i++ {
 		r = result{}
-		err := boot(ctx, filepath.Join(image, "vmlinuz"), initrd, func(line string) {
+		err := boot(ctx, m, filepath.Join(image, "vmlinuz"), initrd, func(line string) {
 			if r.add(line) {
 				say(line)
 			}
@@ -169,16 +177,33 @@ func writeInitrd(path string, archives []string, folders ...string) (err error) 
 	return nil
 }
 
+// machine is what QEMU calls a guest of an architecture, and what its kernel calls the console.
+type machine struct {
+	qemu          string
+	args          []string
+	console, boot string
+}
+
+func machineOf(arch string) (machine, error) {
+	switch arch {
+	case "amd64":
+		// q35 and Nehalem, because microvm and newer processors hang now and then under emulation.
+		return machine{"qemu-system-x86_64", []string{"-machine", "q35", "-cpu", "Nehalem"}, "ttyS0", "tsc=reliable no_timer_check random.trust_cpu=on"}, nil
+	case "arm64":
+		return machine{"qemu-system-aarch64", []string{"-machine", "virt", "-cpu", "cortex-a72"}, "ttyAMA0", ""}, nil
+	}
+	return machine{}, fmt.Errorf("no guest is known for the architecture %q", arch)
+}
+
 // boot runs a guest to its end, and hands over each line of its console. One that says nothing for too long is ended.
-func boot(ctx context.Context, kernel, initrd string, line func(string)) error {
+func boot(ctx context.Context, m machine, kernel, initrd string, line func(string)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// q35 and Nehalem, because microvm and newer processors hang now and then under emulation. Of the kernel's options most
-	// only save time; panic=-1 reboots at once, and -no-reboot makes an end of that.
-	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem",
+	// Of the kernel's options most only save time; panic=-1 reboots at once, and -no-reboot makes an end of that.
+	qemu := exec.CommandContext(ctx, m.qemu, append(slices.Clone(m.args), "-accel", "tcg,thread=multi",
 		"-smp", "1", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
-		"-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 loglevel=3 panic=-1 apparmor=1 security=apparmor "+
-			"cryptomgr.notests mitigations=off tsc=reliable no_timer_check nokaslr rcupdate.rcu_expedited=1 random.trust_cpu=on")
+		"-kernel", kernel, "-initrd", initrd, "-append", "console="+m.console+" loglevel=3 panic=-1 apparmor=1 security=apparmor "+
+			"cryptomgr.notests mitigations=off nokaslr rcupdate.rcu_expedited=1 "+m.boot)...)
 	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	qemu.Stderr = os.Stderr
 	console, err := qemu.StdoutPipe()
