@@ -112,6 +112,10 @@ func readEither(root, id string) (container, error) {
 		c, err = readContainer(Crun(), root, id)
 	}
 	if err != nil && c.config == nil {
+		// Who removes a container removes the delegate's record of it, and then its bundle.
+		if _, gone := os.Lstat(filepath.Join(root, id)); errors.Is(gone, fs.ErrNotExist) {
+			err = fmt.Errorf("container %q %w", id, bundle.ErrNoContainer)
+		}
 		err = fmt.Errorf("in %s: %w", root, err)
 	}
 	return c, err
