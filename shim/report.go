@@ -57,9 +57,9 @@ func appendLog(path, format string, now time.Time, message string) error {
 	return nil
 }
 
-// oneLine: names and paths in a message may be a stranger's choice. A line break would let them write a line of their own
+// OneLine: names and paths in a message may be a stranger's choice. A line break would let them write a line of their own
 // into the log, and an escape sequence onto a terminal.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
@@ -69,9 +69,14 @@ func oneLine(s string) string {
 		default:
 			b.WriteRune(r)
 		}
-		if b.Len() > maxMessage {
-			return strings.ToValidUTF8(b.String()[:maxMessage-len("…")], "") + "…"
-		}
 	}
 	return b.String()
+}
+
+// oneLine is no longer than a message may be.
+func oneLine(s string) string {
+	if s = OneLine(s); len(s) > maxMessage {
+		return strings.ToValidUTF8(s[:maxMessage-len("…")], "") + "…"
+	}
+	return s
 }

@@ -49,11 +49,16 @@ func Verify(root, id string, now time.Time) (Verified, error) {
 		return Verified{}, err
 	}
 	// The delegate's record comes some milliseconds before its init is as it will be, and start lets go of that before the program has its
-	// label. What is found goes away by itself then, and else it stays.
-	const most = 200 * time.Millisecond
+	// label. What is found goes away by itself then, and else it stays. A look that has taken long has waited for a process that is frozen, and still
+	// waits: it would keep the next one from it.
+	const (
+		most = 200 * time.Millisecond
+		long = time.Second
+	)
+	begun := time.Now()
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		v, err := look(root, id, now)
-		if err != nil || len(v.Findings) == 0 || wait > most {
+		if err != nil || len(v.Findings) == 0 || wait > most || time.Since(begun) > long {
 			return v, err
 		}
 		time.Sleep(wait)
@@ -107,6 +112,10 @@ func readEither(root, id string) (container, error) {
 		c, err = readContainer(Crun(), root, id)
 	}
 	if err != nil && c.config == nil {
+		// Who removes a container removes the delegate's record of it, and then its bundle.
+		if _, gone := os.Lstat(filepath.Join(root, id)); errors.Is(gone, fs.ErrNotExist) {
+			err = fmt.Errorf("container %q %w", id, bundle.ErrNoContainer)
+		}
 		err = fmt.Errorf("in %s: %w", root, err)
 	}
 	return c, err

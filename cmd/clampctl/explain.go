@@ -69,13 +69,13 @@ func judge(path, verb string, p shim.PolicyFile) (j shim.Judgement, err error) {
 
 func explain(w io.Writer, j shim.Judgement) error {
 	d := j.Decision
-	fmt.Fprintf(w, "%s (%s)\n%s\n", d.Verdict, j.Policy.Source, describe(j))
+	fmt.Fprintf(w, "%s (%s)\n%s\n", d.Verdict, j.Policy.Source, shim.OneLine(describe(j)))
 	writeFindings(w, d.Findings)
 	if len(j.Changes) > 0 {
 		fmt.Fprintln(w)
 	}
 	for _, c := range j.Changes {
-		fmt.Fprintf(w, "@@ %s\n", c.Pointer)
+		fmt.Fprintf(w, "@@ %s\n", shim.OneLine(c.Pointer))
 		if c.From != nil {
 			fmt.Fprintf(w, "- %s\n", shortened(c.From))
 		}
@@ -92,16 +92,15 @@ func explain(w io.Writer, j shim.Judgement) error {
 	return nil
 }
 
-// writeFindings writes them as a refusal has them, one thing a line.
+// writeFindings writes them as a refusal has them, one thing a line. Names and paths may be a stranger's choice: what a running container
+// mounts has them as well.
 func writeFindings(w io.Writer, findings []enforce.Finding) {
 	for _, f := range findings {
-		fmt.Fprintf(w, "\n%s (%s)\n", f.Name(), f.Action)
-		if f.Pointer != "" {
-			fmt.Fprintf(w, "  at      %s\n", f.Pointer)
-		}
-		fmt.Fprintf(w, "  found   %s\n  wanted  %s\n", f.Found, f.Wanted)
-		if f.Mend != "" {
-			fmt.Fprintf(w, "  mend    %s\n", f.Mend)
+		fmt.Fprintf(w, "\n%s (%s)\n", shim.OneLine(f.Name()), f.Action)
+		for _, part := range []struct{ head, text string }{{"at     ", f.Pointer}, {"found  ", f.Found}, {"wanted ", f.Wanted}, {"mend   ", f.Mend}} {
+			if part.text != "" {
+				fmt.Fprintf(w, "  %s %s\n", part.head, shim.OneLine(part.text))
+			}
 		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -61,5 +64,16 @@ func TestVerifyRoots(t *testing.T) {
 		if !slices.ContainsFunc(roots, func(pattern string) bool { ok, err := filepath.Match(pattern, folder); return ok && err == nil }) {
 			t.Errorf("%s is not among %q", folder, roots)
 		}
+	}
+}
+
+// TestFindingsAreLines: no name that a stranger has chosen makes a line of its own, such as one that says that a container holds.
+func TestFindingsAreLines(t *testing.T) {
+	const name = "/mnt\nweb: holds: docker container\x1b[2J"
+	var text strings.Builder
+	writeFindings(&text, []enforce.Finding{{Control: "hostMounts", Detail: name, Pointer: name, Found: name, Wanted: name, Mend: name, Action: policy.Reject}})
+	const quoted = `/mnt\nweb: holds: docker container\x1b[2J`
+	if want := "\nhostMounts:" + quoted + " (reject)\n  at      " + quoted + "\n  found   " + quoted + "\n  wanted  " + quoted + "\n  mend    " + quoted + "\n"; text.String() != want {
+		t.Errorf("got %q", text.String())
 	}
 }

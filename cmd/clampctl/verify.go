@@ -59,7 +59,7 @@ func verify(w io.Writer, containers []located, now time.Time) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.id, err))
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s: %s\n", c.id, outcome(v), strings.Join(append([]string{who(v.Workload)}, notes(v)...), ", "))
+		fmt.Fprintf(w, "%s: %s: %s\n", c.id, outcome(v), shim.OneLine(strings.Join(append([]string{who(v.Workload)}, notes(v)...), ", ")))
 		writeFindings(w, v.Findings)
 		if len(v.Findings) > 0 {
 			fmt.Fprintln(w)

@@ -242,7 +242,6 @@ func (h *holder) program() {
 	lets, err := looser(h.spec.Linux.Seccomp, h.facts.Programs)
 	if err != nil {
 		h.facts.Unread = append(h.facts.Unread, Gap{factProgram, err})
-		return
 	}
 	if n := len(lets); n > 0 {
 		const shown = 5

@@ -257,6 +257,10 @@ func (r *reader) mounts() (err error) {
 	if err != nil {
 		return err
 	}
+	if r.host.Started && !slices.ContainsFunc(mounts, func(m Mount) bool { return m.At == "/" }) {
+		// The kernel shows no mounts but those below the root of the process (fs/proc_namespace.c), and servers take a folder of theirs for that.
+		return errors.New("the program has changed its root (chroot(2)), and what is mounted outside of that can't be seen")
+	}
 	var paths []string
 	for _, m := range r.spec.Mounts {
 		paths = append(paths, m.Destination)

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -157,7 +158,7 @@ const (
 
 // looser tells what the programs let through and the profile denies, in a few words each. Of a system call without conditions every
 // possible argument is followed; with conditions, it is called with what lies at and next to their constants and the programs'. That goes
-// for every architecture that the profile names; the others must be shut.
+// for every architecture that the profile names; the others must be shut. The error says what could not be followed, and what is found besides holds.
 func looser(p *specs.LinuxSeccomp, programs []Program) ([]string, error) {
 	for _, s := range p.Syscalls {
 		for _, a := range s.Args {
@@ -188,28 +189,23 @@ func looserThan(p *specs.LinuxSeccomp, programs []Program, left *int) (found []s
 		if on != native && !slices.Contains(p.Architectures, on.named) {
 			continue
 		}
-		more, err := looserOn(p, programs, on, left)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, more...)
+		more, missed := looserOn(p, programs, on, left)
+		found, err = append(found, more...), cmp.Or(err, missed)
 	}
 	if len(found) > 0 {
-		return found, nil
+		return found, err
 	}
 	for _, f := range foreign() {
 		if slices.Contains(p.Architectures, f.named) {
 			continue
 		}
-		open, err := opening(programs, f, left)
-		if err != nil {
-			return nil, err
-		}
+		open, missed := opening(programs, f, left)
 		if open != "" {
-			return []string{open}, nil
+			return []string{open}, err
 		}
+		err = cmp.Or(err, missed)
 	}
-	return nil, nil
+	return nil, err
 }
 
 func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture, left *int) (found []string, err error) {
@@ -228,20 +224,23 @@ func looserOn(p *specs.LinuxSeccomp, programs []Program, on architecture, left *
 		if !conditional && !denied(rules, m.executes, arguments{}) {
 			continue
 		}
-		with, let := "", false
+		var with string
+		var let bool
+		var missed error
 		if conditional {
-			with, let, err = letWith(rules, m.executes, programs, c, on, left)
+			with, let, missed = letWith(rules, m.executes, programs, c, on, left)
 		} else {
-			let, err = letThrough(programs, c, left)
+			let, missed = letThrough(programs, c, left)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s%s: %w", on.describe(n, name), with, err)
+		if missed != nil && err == nil {
+			// And on to the others: whoever chooses the profile may have chosen one of which a call takes too long.
+			err = fmt.Errorf("%s%s: %w", on.describe(n, name), with, missed)
 		}
 		if let {
 			found = append(found, on.describe(n, name)+with)
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 // letWith finds arguments that the rules deny and the programs let through. with says which.

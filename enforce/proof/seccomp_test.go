@@ -11,6 +11,8 @@ import (
 	"time"
 	"unsafe"
 
+	"runclamp/enforce/policy"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -123,15 +125,12 @@ func inKernel(p Program, args [6]uint64) (errno unix.Errno, err error) {
 
 // TestRunBadPrograms: none of them is followed to an end that it does not have.
 func TestRunBadPrograms(t *testing.T) {
-	long := Program{}
-	for range 40 {
-		long = append(long, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: 0, Jf: 0, K: 1})
-	}
+	long := endless()
 	for want, p := range map[string]Program{
 		"jumps behind its end":       {{Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: 200, Jf: 200}},
 		"jumps by 4294967295":        {{Code: unix.BPF_JMP | unix.BPF_JA, K: 1<<32 - 1}},
 		"none of a seccomp filter's": {{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 64}},
-		"too many steps":             append(long, ret(0)),
+		"too many steps":             long,
 	} {
 		c := newCall(nativeArch, 0)
 		if err := p.run(&c, steps(), func(word) bool { return true }, nil); err == nil || !strings.Contains(err.Error(), want) {
@@ -142,6 +141,59 @@ func TestRunBadPrograms(t *testing.T) {
 	zero = append(Program{{Code: unix.BPF_LDX | unix.BPF_IMM}, {Code: unix.BPF_LD | unix.BPF_IMM}}, zero...)
 	if let, err := letThrough([]Program{zero}, newCall(nativeArch, 0), steps()); err != nil || let {
 		t.Errorf("a division by zero lets through: %v, %v", let, err)
+	}
+}
+
+// endless parts 40 times, and remembers which way it went each time, so that no two ways are alike.
+func endless() (p Program) {
+	for i := range uint32(40) {
+		p = append(p,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jf: 3, K: i},
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_MEM, K: i % 2}, unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_ADD, K: 1 << (i / 2)}, unix.SockFilter{Code: unix.BPF_ST, K: i % 2})
+	}
+	return append(p, ret(unix.SECCOMP_RET_ALLOW))
+}
+
+// TestLooserWays: a value of 64 bits is compared in two halves, and if either differs comes the next value. However many there are, it is followed.
+func TestLooserWays(t *testing.T) {
+	load := func(k uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: k}
+	}
+	is := func(k uint32, yes, no uint8) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, Jt: yes, Jf: no, K: k}
+	}
+	const most = 60 // jumps go 255 instructions far
+	profile := specs.LinuxSeccomp{DefaultAction: specs.ActErrno}
+	var compare Program
+	for k := range uint32(most) {
+		profile.Syscalls = append(profile.Syscalls, rules(specs.ActErrno, specs.ActAllow, condition{Index: 0, Op: specs.OpEqualTo, Value: uint64(k)<<32 + uint64(k)}).Syscalls...)
+		compare = append(compare, load(20), is(k, 0, 2), load(16), is(k, uint8(4*(most-1-k)+1), 0))
+	}
+	compare = append(compare, ret(unix.SECCOMP_RET_ERRNO|1), ret(unix.SECCOMP_RET_ALLOW))
+	program := append(Program{load(4), is(nativeArch, 1, 0), ret(unix.SECCOMP_RET_KILL_THREAD), load(0), is(unix.SYS_DUP3, 1, 0), ret(unix.SECCOMP_RET_ERRNO | 1)}, compare...)
+	if found, err := looser(&profile, []Program{program}); err != nil || len(found) > 0 {
+		t.Errorf("%q, %v", found, err)
+	}
+	profile.Syscalls = profile.Syscalls[1:]
+	if found, err := looser(&profile, []Program{program}); err != nil || !slices.Equal(found, []string{"dup3 with argument 0 = 0x0"}) {
+		t.Errorf("without the first value: %q, %v", found, err)
+	}
+}
+
+// TestHoldUnfollowed: that one call of the profile can't be followed hides nothing of what is let through besides, before it or after it.
+func TestHoldUnfollowed(t *testing.T) {
+	profile := rules(specs.ActErrno, specs.ActAllow, condition{Index: 0, Op: specs.OpEqualTo, Value: 5})
+	spec := &specs.Spec{Linux: &specs.Linux{Seccomp: &profile}}
+	program := append(Program{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, {Code: unix.BPF_JMP | unix.BPF_JEQ, K: unix.SYS_DUP3, Jt: 3},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ, K: unix.SYS_PIVOT_ROOT, Jt: 1}, ret(unix.SECCOMP_RET_ERRNO | 1), ret(unix.SECCOMP_RET_ALLOW),
+	}, endless()...)
+	for _, call := range []uint32{unix.SYS_PIVOT_ROOT, unix.SYS_SETNS} { // 155, 308; dup3 is 292
+		program[2].K = call
+		got := Hold(spec, Facts{Programs: []Program{program}})
+		if len(got) != 2 || got[0].Action != policy.Audit || !strings.Contains(got[0].Found, "dup3: it takes too many steps") || got[1].Action != policy.Reject || !strings.Contains(got[1].Found, "lets through ") {
+			t.Errorf("call %d: %+v", call, got)
+		}
 	}
 }
 
@@ -227,12 +279,7 @@ func TestLooserLong(t *testing.T) {
 			t.Errorf("its own filters beside the profile's: %q, %v after %v", found, err, time.Since(begun))
 		}
 		// The profile's is not the oldest where the engine has a filter itself.
-		// One that is made to be followed for long, and no constants in it are tried before.
-		evil := Program{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}}
-		for k := range uint32(20) {
-			evil = append(evil, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ, K: k})
-		}
-		evil = append(evil, ret(unix.SECCOMP_RET_ALLOW))
+		evil := endless()
 		if found, err := looser(profile, slices.Concat(programs, []Program{evil})); err != nil || len(found) > 0 {
 			t.Errorf("a short one of its own: %q, %v", found, err)
 		}

@@ -152,3 +152,23 @@ func TestReadLabel(t *testing.T) {
 		}
 	})
 }
+
+// TestReadChrooted: of a program that has taken a folder for its root only what is mounted there can be seen, and nothing is found of the rest.
+func TestReadChrooted(t *testing.T) {
+	recordings(t, func(t *testing.T, r *recording) {
+		for text, want := range map[string]string{
+			"63 43 254:0 /lib /lib rw,relatime - ext4 /dev/vda rw\n": "proof:mounts  audit",
+			"": "proof:mounts  audit",
+		} {
+			r.write(t, "proc/42/mountinfo", text)
+			if found := short(Hold(r.spec, r.read(t))); len(found) < 2 {
+				t.Errorf("before its start: %q", found)
+			}
+			started := *r
+			started.host.Started = true
+			if found := short(Hold(r.spec, started.read(t))); !slices.Contains(found, want) || slices.ContainsFunc(found, func(f string) bool { return strings.HasSuffix(f, "reject") }) {
+				t.Errorf("%q, wanted %q and nothing that refuses", found, want)
+			}
+		}
+	})
+}

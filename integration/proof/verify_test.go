@@ -61,6 +61,15 @@ func TestVerify(t *testing.T) {
 		}
 		verify(t, "holds")
 
+		call(t, "pause", id)
+		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+			verify(t, "holds") // with cgroup v2, what is frozen can be traced
+		} else {
+			verify(t, "1 finding", fmt.Sprintf("proof:seccompProgram (audit)\n  found   it could not be read: process %d did not stop within 2s: is it frozen?", pid))
+		}
+		call(t, "resume", id)
+		verify(t, "holds")
+
 		if err := remount(pid, "/"); err != nil {
 			t.Fatal(err)
 		}
