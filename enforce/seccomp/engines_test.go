@@ -51,7 +51,7 @@ func TestEngines(t *testing.T) {
 				t.Errorf("%s: %s is let through by both, and no more", engine.name, name)
 			}
 		}
-		if kept < 250 {
+		if kept < 240 { // arm64 has fewer calls than x86-64
 			t.Errorf("%s: both let only %d calls through", engine.name, kept)
 		}
 		for name := range unconditionally(n.Profile) {

@@ -67,7 +67,7 @@ func holdLaws(t *testing.T, seed uint64) {
 				continue
 			}
 			for _, at := range pointsFor(r, name, p, bound, out) {
-				is, ours, theirs := does(out, name, at, arch != specs.ArchX86_64), does(p, name, at, arch != specs.ArchX86_64), does(bound, name, at, arch != specs.ArchX86_64)
+				is, ours, theirs := does(out, name, at, narrowWords(arch)), does(p, name, at, narrowWords(arch)), does(bound, name, at, narrowWords(arch))
 				// Where rules contradict each other, the same rules do the same.
 				if is.may && (!ours.may || !theirs.may) || is.must && !(ours.must && theirs.must) && !sameRules(p, out, name) && !sameRules(bound, out, name) {
 					say("%s is let through on %s with %v", name, arch, at)
@@ -116,7 +116,7 @@ func holdLaws(t *testing.T, seed uint64) {
 			}
 			looser := false
 			for _, at := range pointsFor(r, name, p, bound) {
-				ours, theirs := does(p, name, at, arch != specs.ArchX86_64), does(bound, name, at, arch != specs.ArchX86_64)
+				ours, theirs := does(p, name, at, narrowWords(arch)), does(bound, name, at, narrowWords(arch))
 				if foreign {
 					theirs = outcome{}
 				}
