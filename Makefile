@@ -40,7 +40,7 @@ lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck
 
 unit: $(TOOLS)/runc ## unit and property tests, with the race detector
 	@echo "go test -race ./... (what a test leaves out is said)"
-	@RUNCLAMP_TEST_RUNC=$(TOOLS)/runc$(addprefix :,$(wildcard /usr/sbin/runc)) CGO_ENABLED=1 go test -race -v ./... >$(TOOLS)/unit.log 2>&1; status=$$?; \
+	@RUNCLAMP_TEST_RUNC=$(TOOLS)/runc$(addprefix :,$(wildcard /usr/sbin/runc)) CGO_ENABLED=1 go test -race -v -timeout 1h ./... >$(TOOLS)/unit.log 2>&1; status=$$?; \
 		test $$status = 0 || grep -vE '^ *(=== |--- PASS)' $(TOOLS)/unit.log; \
 		grep -E -A1 '^ *--- SKIP' $(TOOLS)/unit.log; grep -E '^(ok|FAIL)\b' $(TOOLS)/unit.log; exit $$status
 
@@ -54,7 +54,7 @@ fuzz: ## every fuzz target, FUZZ or FUZZ_LAWS executions of each
 
 e2e: ## end-to-end tests with real engines; root
 	integration/e2e/setup.sh $(CURDIR)/bin/e2e
-	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 30m .
+	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 2h .
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
 GUEST_ARCH  ?= $(shell go env GOHOSTARCH)

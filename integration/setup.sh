@@ -19,6 +19,9 @@ if [ ! -e $policy ]; then
     chmod 755 $policy
     trap 'rm -f $policy' EXIT
 fi
-apt-get update -qq
+# A new machine may be at its own upgrades.
+options='-qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600'
 # shellcheck disable=SC2086 # a list of words
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+apt-get update $options
+# shellcheck disable=SC2086 # a list of words
+DEBIAN_FRONTEND=noninteractive apt-get install -y $options --no-install-recommends $missing >/dev/null

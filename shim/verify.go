@@ -48,16 +48,17 @@ func Verify(root, id string, now time.Time) (Verified, error) {
 	if err := validateID(id); err != nil {
 		return Verified{}, err
 	}
-	// The delegate's record comes some milliseconds before its init is as it will be, and start lets go of that before the program has its
-	// label. What is found goes away by itself then, and else it stays. A look that has taken long has waited for a process that is frozen, and still
-	// waits: it would keep the next one from it.
-	const (
-		most = 200 * time.Millisecond
-		long = time.Second
-	)
-	begun := time.Now()
+	// The delegate's record comes some milliseconds before its init is as it will be, and on a busy machine a second. Start lets go of that
+	// before the program has its label. What is found goes away by itself then, and else it stays. A look that has taken long has waited for a
+	// process that is frozen, and still waits: it would keep the next one from it.
+	const long = time.Second
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		begun := time.Now()
 		v, err := look(root, id, now)
+		most := 200 * time.Millisecond
+		if v.Status == Created {
+			most = 2 * time.Second
+		}
 		if err != nil || len(v.Findings) == 0 || wait > most || time.Since(begun) > long {
 			return v, err
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,47 +39,31 @@ func TestVerifyRootless(t *testing.T) {
 // TestVerifyRemoved: a container that is removed while it is looked at does not exist, and is no error of another kind.
 func TestVerifyRemoved(t *testing.T) {
 	root, bundles := t.TempDir(), t.TempDir()
-	var last atomic.Int64 // an ID is not given out again
-	stop, done := make(chan struct{}), make(chan error)
-	go func() {
-		done <- func() error {
-			for {
-				select {
-				case <-stop:
-					return nil
-				default:
-				}
-				id := fmt.Sprint(last.Load() + 1)
-				record, at := filepath.Join(root, id), filepath.Join(bundles, id)
-				state := `{"init_process_pid": 0, "config": {"labels": ["bundle=` + at + `"]}}`
-				err := errors.Join(
-					os.Mkdir(at, 0o700), os.WriteFile(filepath.Join(at, "config.json"), []byte(`{"ociVersion": "1.2.0"}`), 0o600),
-					os.Mkdir(record, 0o700), os.WriteFile(filepath.Join(record, "state.json"), []byte(state), 0o600),
-				)
-				last.Add(1)
-				// So do runc and, after that, containerd's shim.
-				if err := errors.Join(err, os.RemoveAll(record), os.RemoveAll(at)); err != nil {
-					return err
-				}
-			}
-		}()
-	}()
-	stopped := 0
-	for begun := time.Now(); time.Since(begun) < time.Second && !t.Failed(); {
-		v, err := Verify(root, fmt.Sprint(last.Load()), time.Now())
-		switch {
-		case errors.Is(err, bundle.ErrNoContainer):
-		case err != nil:
-			t.Error(err)
-		case v.Status == Stopped:
-			stopped++
+	for i := range 200 {
+		id := fmt.Sprint(i) // is not given out again
+		record, at := filepath.Join(root, id), filepath.Join(bundles, id)
+		state := `{"init_process_pid": 0, "config": {"labels": ["bundle=` + at + `"]}}`
+		if err := errors.Join(
+			os.Mkdir(at, 0o700), os.WriteFile(filepath.Join(at, "config.json"), []byte(`{"ociVersion": "1.2.0"}`), 0o600),
+			os.Mkdir(record, 0o700), os.WriteFile(filepath.Join(record, "state.json"), []byte(state), 0o600),
+		); err != nil {
+			t.Fatal(err)
 		}
-	}
-	close(stop)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if stopped == 0 {
-		t.Error("it was never there")
+		if v, err := Verify(root, id, time.Now()); err != nil || v.Status != Stopped {
+			t.Fatalf("while it is there: %+v, %v", v, err)
+		}
+		removed := make(chan error)
+		// So do runc and, after that, containerd's shim.
+		go func() { removed <- errors.Join(os.RemoveAll(record), os.RemoveAll(at)) }()
+		err := error(nil)
+		for err == nil {
+			_, err = Verify(root, id, time.Now())
+		}
+		if err := <-removed; err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(err, bundle.ErrNoContainer) {
+			t.Fatal(err)
+		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long one run of the probe may take. It takes less than a second.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // measurement has what a container of the demo is made with.
 type measurement struct {

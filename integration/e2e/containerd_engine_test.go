@@ -21,7 +21,9 @@ type containerd struct {
 	config string
 	// plugin is the CRI's name in that file.
 	plugin string
-	daemon *daemon
+	// network is the start of its addresses, which no other containerd of the tests has.
+	network string
+	daemon  *daemon
 
 	begin sync.Once
 	err   error
@@ -90,11 +92,11 @@ func (c *containerd) handlers() string {
 const cniConfig = `{"cniVersion": "0.4.0", "name": "NAME", "plugins": [
 	{"type": "ptp", "ipam": {"type": "host-local", "subnet": "SUBNET", "dataDir": "D/ipam"}}]}`
 
-// subnet is one of the 4096 of 10.99.0.0/16 that have 14 addresses. Which one comes from the folder's random name, so that runs
-// of the tests at the same time do not have routes to the same address.
-func subnet(dir string) string {
-	sum := sha256.Sum256([]byte(dir))
-	return fmt.Sprintf("10.99.%d.%d/28", sum[0], sum[1]&0xf0)
+// subnet is one of the 4096 of a network that have 14 addresses. Which one comes from the folder's random name, so that runs
+// of the tests at the same time do not have routes to the same address. Two containerds of one run never do.
+func (c *containerd) subnet() string {
+	sum := sha256.Sum256([]byte(c.dir))
+	return fmt.Sprintf("%s%d.%d/28", c.network, sum[0], sum[1]&0xf0)
 }
 
 func (c *containerd) needs() []string {
@@ -114,7 +116,7 @@ func (c *containerd) boot() error {
 	if err := errors.Join(err, c.create(), c.install()); err != nil {
 		return err
 	}
-	fill := strings.NewReplacer("'D/", "'"+c.dir+"/", `"D/`, `"`+c.dir+"/", "NAME", filepath.Base(c.dir), "SUBNET", subnet(c.dir))
+	fill := strings.NewReplacer("'D/", "'"+c.dir+"/", `"D/`, `"`+c.dir+"/", "NAME", filepath.Base(c.dir), "SUBNET", c.subnet())
 	config := strings.Replace(c.config, "HANDLERS", c.handlers(), 1)
 	err = errors.Join(
 		os.Mkdir(c.file("cni"), 0o755),

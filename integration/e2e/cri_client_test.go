@@ -44,10 +44,6 @@ type pod struct {
 // handler is the name of the runtime that a RuntimeClass leads to.
 const handler = "runclamp"
 
-func minute() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), time.Minute)
-}
-
 func (c *cri) up() error {
 	if err := c.containerd.up(); err != nil {
 		return err
@@ -58,7 +54,7 @@ func (c *cri) up() error {
 	}
 	c.client, c.pods = api.NewRuntimeServiceClient(c.connection), map[string]*pod{}
 	return c.daemon.ready(func() error {
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		status, err := c.client.Status(ctx, &api.StatusRequest{})
 		if err != nil {
@@ -77,7 +73,7 @@ func (c *cri) down() error {
 	if c.client == nil {
 		return c.shut()
 	}
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	list, err := c.client.ListPodSandbox(ctx, &api.ListPodSandboxRequest{})
 	errs := []error{err}
@@ -108,7 +104,7 @@ func (c *cri) pod(handler string, change func(*api.PodSandboxConfig)) (*pod, err
 	if err := os.MkdirAll(config.LogDirectory, 0o755); err != nil {
 		return nil, err
 	}
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	r, err := c.client.RunPodSandbox(ctx, &api.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
 	if err != nil {
@@ -119,7 +115,7 @@ func (c *cri) pod(handler string, change func(*api.PodSandboxConfig)) (*pod, err
 
 // remove ends a pod with all its containers.
 func (p *pod) remove() error {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	_, err1 := p.cri.client.StopPodSandbox(ctx, &api.StopPodSandboxRequest{PodSandboxId: p.id})
 	_, err2 := p.cri.client.RemovePodSandbox(ctx, &api.RemovePodSandboxRequest{PodSandboxId: p.id})
@@ -146,7 +142,7 @@ func (p *pod) create(change func(*api.ContainerConfig), command ...string) (id s
 	if change != nil {
 		change(config)
 	}
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	r, err := p.cri.client.CreateContainer(ctx, &api.CreateContainerRequest{PodSandboxId: p.id, Config: config, SandboxConfig: p.config})
 	if err != nil {
@@ -159,7 +155,7 @@ func (p *pod) create(change func(*api.ContainerConfig), command ...string) (id s
 }
 
 func (c *cri) status(id string) (*api.ContainerStatusResponse, error) {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	return c.client.ContainerStatus(ctx, &api.ContainerStatusRequest{ContainerId: id, Verbose: true})
 }
@@ -175,7 +171,7 @@ func pid(info map[string]string) (int, error) {
 
 // wait waits until a container has ended, and is its exit status and what it has written to its standard output.
 func (c *cri) wait(id string) (string, error) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
 		s, err := c.status(id)
 		if err != nil {
 			return "", err
@@ -254,7 +250,7 @@ func (c *cri) output(con container) (out string, err error) {
 	}
 	defer func() { err = errors.Join(err, p.remove()) }()
 	if con.stdin != "" {
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		r, err := c.client.Attach(ctx, &api.AttachRequest{ContainerId: id, Stdin: true, Stdout: true, Stderr: !con.tty, Tty: con.tty})
 		if err != nil {
@@ -285,12 +281,12 @@ func (c *cri) running(id string) (bool, error) {
 	return err == nil && s.Status.State == api.ContainerState_CONTAINER_RUNNING, err
 }
 
-func (c *cri) stop(id string) error { return c.stopWithin(id, 30) }
+func (c *cri) stop(id string) error { return c.stopWithin(id, 60) }
 
 func (c *cri) kill(id string) error { return c.stopWithin(id, 0) }
 
 func (c *cri) stopWithin(id string, seconds int64) error {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	_, err := c.client.StopContainer(ctx, &api.StopContainerRequest{ContainerId: id, Timeout: seconds})
 	return err
@@ -299,7 +295,7 @@ func (c *cri) stopWithin(id string, seconds int64) error {
 func (c *cri) remove(id string) error {
 	p := c.pods[id]
 	delete(c.pods, id)
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	err := c.kill(id)
 	_, removeErr := c.client.RemoveContainer(ctx, &api.RemoveContainerRequest{ContainerId: id})
@@ -319,9 +315,9 @@ func (c *cri) execSync(id, stdin string, args ...string) (string, error) {
 	if stdin != "" {
 		args = append([]string{"/bin/sh", "-c", `printf %s "$0" | "$@"`, stdin}, args...)
 	}
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
-	r, err := c.client.ExecSync(ctx, &api.ExecSyncRequest{ContainerId: id, Cmd: args, Timeout: 30})
+	r, err := c.client.ExecSync(ctx, &api.ExecSyncRequest{ContainerId: id, Cmd: args, Timeout: int64(patience.Seconds())})
 	if err == nil && r.ExitCode != 0 {
 		err = &exit{int(r.ExitCode), string(r.Stdout) + string(r.Stderr)}
 	}
@@ -330,7 +326,7 @@ func (c *cri) execSync(id, stdin string, args ...string) (string, error) {
 
 // exec is "kubectl exec".
 func (c *cri) exec(id, stdin string, tty bool, args ...string) (string, error) {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	r, err := c.client.Exec(ctx, &api.ExecRequest{ContainerId: id, Cmd: args, Tty: tty, Stdin: stdin != "", Stdout: true, Stderr: !tty})
 	if err != nil {
@@ -341,7 +337,7 @@ func (c *cri) exec(id, stdin string, tty bool, args ...string) (string, error) {
 
 // stream is the other half of Exec and Attach: the streams, over a connection of their own.
 func stream(at, stdin string, tty bool) (string, error) {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	options := remotecommand.StreamOptions{Stdout: &stdout, Stderr: &stderr, Tty: tty}

@@ -112,7 +112,7 @@ func (d *docker) running(id string) (bool, error) {
 }
 
 func (d *docker) stop(id string) error {
-	_, err := d.try("stop", id)
+	_, err := d.try("stop", "-t", "60", id)
 	return err
 }
 

@@ -321,7 +321,7 @@ func TestEverydayDocker(t *testing.T) {
 				t.Errorf("%q", out)
 			}
 			d.must(t, "cp", id+":/etc/passwd", file)
-			d.must(t, "stop", id)
+			d.must(t, "stop", "-t", "60", id)
 			if out := d.must(t, "logs", id); !strings.Contains(out, "stopped") {
 				t.Errorf("the signal did not arrive: %q", out)
 			}

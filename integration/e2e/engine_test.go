@@ -84,8 +84,8 @@ func exitStatus(err error) int {
 // allEngines: the oldest that users still run with the oldest runc, and the current ones with the pinned one.
 func allEngines() []engine {
 	tools := os.Getenv("RUNCLAMP_E2E_TOOLS")
-	old := &containerd{place: place{name: "containerd-1.6"}, program: "/usr/bin/containerd", path: system, config: configVersion2, plugin: "io.containerd.grpc.v1.cri"}
-	current := &containerd{place: place{name: "containerd-2.4"}, program: filepath.Join(tools, "containerd"), path: tools + ":" + system, config: configVersion3, plugin: "io.containerd.cri.v1.runtime"}
+	old := &containerd{place: place{name: "containerd-1.6"}, program: "/usr/bin/containerd", path: system, config: configVersion2, plugin: "io.containerd.grpc.v1.cri", network: "10.98."}
+	current := &containerd{place: place{name: "containerd-2.4"}, program: filepath.Join(tools, "containerd"), path: tools + ":" + system, config: configVersion3, plugin: "io.containerd.cri.v1.runtime", network: "10.99."}
 	oldest, pinned := "/usr/sbin/runc", filepath.Join(tools, "runc")
 	old.delegate, current.delegate = oldest, pinned
 	return []engine{
@@ -388,13 +388,13 @@ func (p *place) wipe(orderly bool) error {
 	}
 	var errs []error
 	left := processes(p.dir)
-	for deadline := time.Now().Add(10 * time.Second); orderly && len(left) > 0 && time.Now().Before(deadline); left = processes(p.dir) {
+	for deadline := time.Now().Add(patience); orderly && len(left) > 0 && time.Now().Before(deadline); left = processes(p.dir) {
 		<-time.After(50 * time.Millisecond)
 	}
 	if orderly && len(left) > 0 {
 		errs = append(errs, fmt.Errorf("still there after the end: %v", left))
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(left) > 0; left = processes(p.dir) {
+	for deadline := time.Now().Add(patience); len(left) > 0; left = processes(p.dir) {
 		if time.Now().After(deadline) {
 			return errors.Join(append(errs, fmt.Errorf("can't be killed: %v", left))...)
 		}
@@ -559,7 +559,7 @@ func (p *place) startDaemon(path string, argv ...string) (*daemon, error) {
 
 // ready waits until the daemon answers.
 func (d *daemon) ready(answers func() error) error {
-	for deadline := time.Now().Add(60 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		err := answers()
 		if err == nil {
 			return nil
@@ -584,15 +584,24 @@ func (d *daemon) stop() error {
 	select {
 	case <-d.exited:
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		return errors.Join(err, fmt.Errorf("%s does not end", d.cmd.Path), d.cmd.Process.Kill())
 	}
 }
 
-// command runs a client of an engine to its end, for at most a minute. What it prints goes into files and not into pipes,
-// which a container that is left behind would keep open.
+// patience is how long anything may take before it is taken for what never ends. What takes a second on an idle machine takes half a minute
+// on a busy one now and then, and nothing that goes well waits for this.
+const patience = 5 * time.Minute
+
+// patiently is a context for one call of an engine.
+func patiently() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
+
+// command runs a client of an engine to its end. What it prints goes into files and not into pipes, which a container that is left
+// behind would keep open.
 func command(env []string, stdin string, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := patiently()
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.WaitDelay = env, 5*time.Second
@@ -611,7 +620,7 @@ func command(env []string, stdin string, argv ...string) (string, error) {
 // onTerminal is command on a terminal of its own. The keyboard stays open: at the end of its input, script would type an
 // end of file.
 func onTerminal(env []string, typed string, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := patiently()
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "script", "-qec", shellJoin(argv), "/dev/null")
 	cmd.Env = env
@@ -709,7 +718,7 @@ func build(dir, out string, args ...string) error {
 // eventually waits for something, without guessing how long it takes.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); {
+	for deadline := time.Now().Add(patience); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen: %s", what)
 		}

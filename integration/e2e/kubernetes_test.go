@@ -107,7 +107,7 @@ func (c *cri) pid(t *testing.T, id string) int {
 
 func (p *pod) pid(t *testing.T) int {
 	t.Helper()
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	s, err := p.cri.client.PodSandboxStatus(ctx, &api.PodSandboxStatusRequest{PodSandboxId: p.id, Verbose: true})
 	if err != nil {
@@ -125,13 +125,13 @@ func TestSandbox(t *testing.T) {
 	forEachCRI(t, func(t *testing.T, c *cri) {
 		p := newPod(t, c, nil)
 		confined(t, seen{Status: procStatus(t, p.pid(t))}, "65535")
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		s, err := c.client.PodSandboxStatus(ctx, &api.PodSandboxStatusRequest{PodSandboxId: p.id})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Status.State != api.PodSandboxState_SANDBOX_READY || !strings.HasPrefix(s.Status.Network.GetIp(), "10.99.") {
+		if s.Status.State != api.PodSandboxState_SANDBOX_READY || !strings.HasPrefix(s.Status.Network.GetIp(), c.network) {
 			t.Errorf("state %v, network %v", s.Status.State, s.Status.Network)
 		}
 		if s.Status.RuntimeHandler != handler {
@@ -367,12 +367,12 @@ func TestProbes(t *testing.T) {
 		p := newPod(t, c, nil)
 		id := p.mustCreate(t, nil, asleep...)
 		probe := func(seconds int64, command ...string) (*api.ExecSyncResponse, error) {
-			ctx, cancel := minute()
+			ctx, cancel := patiently()
 			defer cancel()
 			return c.client.ExecSync(ctx, &api.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: seconds})
 		}
 		for status := range int32(3) {
-			r, err := probe(30, "/bin/sh", "-c", fmt.Sprintf("echo out; echo err >&2; exit %d", status))
+			r, err := probe(300, "/bin/sh", "-c", fmt.Sprintf("echo out; echo err >&2; exit %d", status))
 			if err != nil || r.ExitCode != status || string(r.Stdout) != "out\n" || string(r.Stderr) != "err\n" {
 				t.Errorf("%v, %v", r, err)
 			}
@@ -380,10 +380,10 @@ func TestProbes(t *testing.T) {
 		if r, err := probe(1, "/bin/sleep", "1000"); err == nil {
 			t.Errorf("a probe without an end ends with %v", r)
 		}
-		if r, err := probe(30, "/no/such/program"); err == nil || strings.Contains(err.Error(), "runclamp: refused") || !strings.Contains(err.Error(), "no such file") {
+		if r, err := probe(300, "/no/such/program"); err == nil || strings.Contains(err.Error(), "runclamp: refused") || !strings.Contains(err.Error(), "no such file") {
 			t.Errorf("a probe that is not there: %v, %v", r, err)
 		}
-		if r, err := probe(30, "/bin/true"); err != nil || r.ExitCode != 0 {
+		if r, err := probe(300, "/bin/true"); err != nil || r.ExitCode != 0 {
 			t.Errorf("after them: %v, %v", r, err)
 		}
 	})
@@ -400,7 +400,7 @@ func TestRestart(t *testing.T) {
 		if s, err := c.status(first); err != nil || s.Status.State != api.ContainerState_CONTAINER_EXITED {
 			t.Errorf("%v, %v", s, err)
 		}
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		if _, err := c.client.RemoveContainer(ctx, &api.RemoveContainerRequest{ContainerId: first}); err != nil {
 			t.Error(err)
@@ -416,7 +416,7 @@ func TestResize(t *testing.T) {
 		id := p.mustCreate(t, func(s *api.ContainerConfig) {
 			s.Linux.Resources = &api.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 512, MemoryLimitInBytes: 64 << 20}
 		}, asleep...)
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		_, err := c.client.UpdateContainerResources(ctx, &api.UpdateContainerResourcesRequest{ContainerId: id,
 			Linux: &api.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 30000, CpuShares: 300, MemoryLimitInBytes: 48 << 20}})
@@ -464,7 +464,7 @@ func TestAttach(t *testing.T) {
 
 // attachUntil types something and detaches when it has been answered.
 func attachUntil(c *cri, id, typed, want string) error {
-	ctx, cancel := minute()
+	ctx, cancel := patiently()
 	defer cancel()
 	r, err := c.client.Attach(ctx, &api.AttachRequest{ContainerId: id, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {

@@ -156,7 +156,7 @@ func (d *docker) startAnnotated(t *testing.T, runtime, key string) error {
 	}}}
 	defer client.CloseIdleConnections()
 	post := func(path, body string) (string, error) {
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://docker/"+path, bytes.NewBufferString(body))
 		if err != nil {

@@ -104,7 +104,7 @@ func (p *podman) running(id string) (bool, error) {
 }
 
 func (p *podman) stop(id string) error {
-	_, err := p.do("stop", id)
+	_, err := p.do("stop", "--time", "60", id)
 	return err
 }
 

@@ -86,7 +86,7 @@ func TestUpdate(t *testing.T) {
 func TestUpdateByTheKubelet(t *testing.T) {
 	forEachCRI(t, func(t *testing.T, c *cri) {
 		id := newPod(t, c, nil).mustCreate(t, nil, asleep...)
-		ctx, cancel := minute()
+		ctx, cancel := patiently()
 		defer cancel()
 		_, err := c.client.UpdateContainerResources(ctx, &api.UpdateContainerResourcesRequest{ContainerId: id,
 			Linux: &api.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: -1, CpuShares: 300, MemoryLimitInBytes: 48 << 20}})

@@ -186,14 +186,26 @@ func call32(nr, a1, a2 uint32) (int32, error) {
 	for {
 		select {
 		case r := <-result:
-			if r < 0 && r > -4096 {
-				return 0, syscall.Errno(-r)
-			}
-			return r, nil
+			return answered32(r)
 		case <-time.After(10 * time.Millisecond):
-			if _, err := os.Stat(task); errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Stat(task); !errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			// What it had to say is said before it ends.
+			select {
+			case r := <-result:
+				return answered32(r)
+			default:
 				return 0, denied("SIGSYS")
 			}
 		}
 	}
+}
+
+// answered32 is what a 32-bit system call has returned.
+func answered32(r int32) (int32, error) {
+	if r < 0 && r > -4096 {
+		return 0, syscall.Errno(-r)
+	}
+	return r, nil
 }

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,13 +38,28 @@ const (
 	head = "apiVersion: runclamp/v1\naudit: {log: " + log + "}\n"
 )
 
-// engine is a Docker: a daemon, and what it was started with. All tests share it.
+// engine is a Docker: its two daemons, and what they were started with. All tests share it.
 type engine struct {
-	dir    string
-	daemon *exec.Cmd
-	// ended gets what became of the daemon.
+	dir string
+	// daemons has containerd and dockerd, as far as they were started.
+	daemons []*daemon
+}
+
+// daemon is a program that was started. ended gets what became of it.
+type daemon struct {
+	*exec.Cmd
 	ended chan error
 }
+
+// containerdConfig is what dockerd would write for a containerd that it starts itself. It gives that 15 seconds, which are too few for an
+// emulated processor of a busy machine.
+const containerdConfig = `version = 2
+root = "%[1]s/data/containerd/daemon"
+state = "%[1]s/exec/containerd/daemon"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.podsandbox.controller.v1.podsandbox"]
+[grpc]
+address = "%[1]s/containerd.sock"
+`
 
 var shared struct {
 	sync.Once
@@ -52,11 +69,9 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if shared.daemon != nil {
-		if err := shared.stop(); err != nil {
-			fmt.Println("FAIL: Docker is not stopped:", err)
-			status = max(status, 1)
-		}
+	if err := shared.stop(); err != nil {
+		fmt.Println("FAIL: Docker is not stopped:", err)
+		status = max(status, 1)
 	}
 	os.Exit(status)
 }
@@ -113,43 +128,68 @@ func (e *engine) up() (err error) {
 		os.WriteFile(e.file("remove-first"), []byte(fmt.Sprintf(remover, "create")), 0o755),
 		os.WriteFile(e.file("remove-late"), []byte(fmt.Sprintf(remover, "start")), 0o755),
 		os.WriteFile(e.file("daemon.json"), config, 0o644),
+		os.WriteFile(e.file("containerd.toml"), []byte(fmt.Sprintf(containerdConfig, e.dir)), 0o644),
 		os.Mkdir(e.file("data"), 0o755),
 		// As a machine with a disk has it: the root of an initramfs is none that an overlay can be made of.
 		syscall.Mount("tmpfs", e.file("data"), "tmpfs", 0, "mode=755"))
 	if err != nil {
 		return err
 	}
-	out, err := os.Create(e.file("log"))
+	socket := e.file("containerd.sock")
+	dial := func() error {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	}
+	if err := e.begin(dial, "containerd", "--config", e.file("containerd.toml")); err != nil {
+		return err
+	}
+	version := func() error {
+		out, err := e.docker("version")
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	}
+	if err := e.begin(version, "dockerd", "--containerd", socket, "--config-file", e.file("daemon.json"), "--data-root", e.file("data"), "--exec-root", e.file("exec"),
+		"-H", e.host(), "--pidfile", e.file("pid"), "--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false", "--storage-driver", "overlay2"); err != nil {
+		return err
+	}
+	return e.makeImage()
+}
+
+// begin starts a daemon, and waits until it answers.
+func (e *engine) begin(answers func() error, program string, args ...string) error {
+	out, err := os.OpenFile(e.file("log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	e.ended = make(chan error, 1)
-	d := exec.Command(filepath.Join(programs, "dockerd"), "--config-file", e.file("daemon.json"), "--data-root", e.file("data"), "--exec-root", e.file("exec"),
-		"-H", e.host(), "--pidfile", e.file("pid"), "--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false", "--storage-driver", "overlay2")
+	d := &daemon{exec.Command(filepath.Join(programs, program), args...), make(chan error, 1)}
 	// An old client is good enough for a current daemon, if that may say so.
 	d.Env = append(os.Environ(), "PATH="+programs+":/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_MIN_API_VERSION=1.40")
 	d.Stdout, d.Stderr = out, out
 	if err := errors.Join(d.Start(), out.Close()); err != nil {
 		return err
 	}
-	e.daemon = d
-	go func() { e.ended <- d.Wait() }()
+	e.daemons = append(e.daemons, d)
+	go func() { d.ended <- d.Wait() }()
 	for deadline := time.Now().Add(fixture.Patience); ; {
-		out, err := e.docker("version")
+		err := answers()
 		if err == nil {
-			break
+			return nil
 		}
 		select {
-		case end := <-e.ended:
-			e.ended <- end
-			return fmt.Errorf("it ended: %v", end)
+		case end := <-d.ended:
+			d.ended <- end
+			return fmt.Errorf("%s ended: %v", program, end)
 		case <-time.After(200 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("it does not answer: %w: %s", err, out)
+			return fmt.Errorf("%s does not answer: %w", program, err)
 		}
 	}
-	return e.makeImage()
 }
 
 // makeImage imports an image with busybox, the guest's programs, and what they ask for.
@@ -191,7 +231,7 @@ func (e *engine) file(name string) string { return filepath.Join(e.dir, name) }
 
 func (e *engine) host() string { return "unix://" + e.file("docker.sock") }
 
-// said is the end of the daemon's log.
+// said is the end of the daemons' log.
 func (e *engine) said() string {
 	text, err := os.ReadFile(e.file("log"))
 	if err != nil {
@@ -201,17 +241,19 @@ func (e *engine) said() string {
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
-// stop ends the daemon, which has no containers any more.
+// stop ends the daemons, which have no containers any more.
 func (e *engine) stop() error {
-	if err := e.daemon.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+	for _, d := range slices.Backward(e.daemons) {
+		if err := d.Process.Signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+		select {
+		case <-d.ended:
+		case <-time.After(fixture.Patience):
+			return fmt.Errorf("%s does not end", d.Path)
+		}
 	}
-	select {
-	case <-e.ended:
-		return nil
-	case <-time.After(fixture.Patience):
-		return errors.New("it does not end")
-	}
+	return nil
 }
 
 // remover is a runtime that takes Docker's profile away as soon as it is called with a verb, and then is runclamp.

@@ -31,12 +31,13 @@ import (
 const (
 	// bootTime is how long a guest may take to say its first word. It takes five seconds where nothing else runs, and a few more with
 	// an archive of its own.
-	bootTime = 2 * time.Minute
+	bootTime = 5 * time.Minute
 	// silence is how long a guest may say nothing afterwards before it is taken for one that hangs: longer than the tests wait
-	// for a verb (fixture.Patience), so that a test can say itself what hangs.
-	silence = 3 * time.Minute
+	// for a verb (fixture.Patience), so that a test can say itself what hangs, and much longer than any test takes, which says nothing
+	// in between: Docker's first took 24 seconds on an idle machine, and 171 on a busy one.
+	silence = 20 * time.Minute
 	// attempts is how often a guest is started that gives no result: now and then an emulated one hangs while it boots.
-	attempts = 2
+	attempts = 3
 )
 
 func main() {
