@@ -3,6 +3,7 @@ package filters
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"runclamp/enforce/seccomp"
@@ -16,7 +17,11 @@ import (
 func engines(t *testing.T) map[string]*specs.LinuxSeccomp {
 	t.Helper()
 	read := func(name string) []byte {
-		text, err := os.ReadFile("../../enforce/seccomp/testdata/" + name)
+		dir := "../../enforce/seccomp/testdata"
+		if os.Getenv("RUNCLAMP_GUEST") != "" {
+			dir = os.Getenv("RUNCLAMP_TEST_PROGRAMS")
+		}
+		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,6 +32,9 @@ func engines(t *testing.T) map[string]*specs.LinuxSeccomp {
 		p := new(specs.LinuxSeccomp)
 		if err := json.Unmarshal(read(name+".json"), p); err != nil {
 			t.Fatal(err)
+		}
+		if own := seccomp.Native(); own != specs.ArchX86_64 {
+			p.Architectures = append([]specs.Arch{own}, seccomp.Family()...) // they were recorded on x86-64
 		}
 		all[name] = p
 	}

@@ -41,8 +41,13 @@ type target struct {
 func (l *library) targets(r *rand.Rand, profiles ...*specs.LinuxSeccomp) []target {
 	values, indices := constants(profiles)
 	var all []target
-	for _, audit := range []uint32{x86_64, i386} {
-		names := make(map[uint32]string)
+	var audits []uint32
+	for _, a := range l.family {
+		if slices.Contains(audits, a.audit) {
+			continue
+		}
+		audits = append(audits, a.audit)
+		audit, names := a.audit, make(map[uint32]string)
 		for _, a := range l.family {
 			if a.audit == audit {
 				for name, number := range a.calls {
@@ -55,7 +60,7 @@ func (l *library) targets(r *rand.Rand, profiles ...*specs.LinuxSeccomp) []targe
 			all = append(all, target{call{arch: audit, nr: nr}, arguments(r, values[name], indices[name])})
 		}
 	}
-	return append(all, target{call{arch: 0xc00000b7}, [][6]uint64{{}}}) // a machine of another kind
+	return append(all, target{call{arch: unix.AUDIT_ARCH_RISCV64}, [][6]uint64{{}}}) // a machine of another kind
 }
 
 // weaker looks for a point where one is weaker than the other, by what weaker says of what they return.
@@ -174,7 +179,7 @@ func TestGenerated(t *testing.T) {
 	unbuilt := 0
 	for i := range count {
 		l.tree = i%2 == 0
-		p, bound := l.hold(generate(r)), l.hold(generate(r))
+		p, bound := l.hold(l.generate(r)), l.hold(l.generate(r))
 		if p.err != nil || bound.err != nil {
 			unbuilt++
 		}
@@ -197,9 +202,9 @@ func TestExact(t *testing.T) {
 	for range count {
 		var p *specs.LinuxSeccomp
 		for p == nil || seccomp.Check(p, nil) != nil {
-			p = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64}, Syscalls: entries(r, "prctl")}
+			p = &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: l.names()[:1], Syscalls: entries(r, "prctl")}
 			if r.IntN(3) == 0 {
-				p.Architectures = append(p.Architectures, specs.ArchX32, specs.ArchX86)
+				p.Architectures = l.names()
 			}
 		}
 		h := l.hold(p)
@@ -330,10 +335,10 @@ func (l *library) otherwise(h held, a arch, targets []target) string {
 	return ""
 }
 
-// words is a call with what libseccomp looks at of its arguments: 32 bits but on x86-64, also for x32.
+// words is a call with what libseccomp looks at of its arguments: 32 bits but on the machine's own architecture, also for x32.
 func (a arch) words(c call) call {
 	for i := range c.args {
-		if a.named != specs.ArchX86_64 {
+		if a.named != seccomp.Native() {
 			c.args[i] &= math.MaxUint32
 		}
 	}
@@ -350,7 +355,7 @@ func TestPartings(t *testing.T) {
 	l := newLibrary(t)
 	r, count := seeded(t, 400)
 	for range count {
-		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}, Syscalls: partings(r, "prctl")}
+		p := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: l.names(), Syscalls: partings(r, "prctl")}
 		h := l.hold(p)
 		if h.err != nil {
 			t.Fatalf("%v: %s", h.err, text(p))

@@ -13,7 +13,7 @@ import (
 // start holds a filter against its profile with. So are the engines' profiles.
 func TestFollowed(t *testing.T) {
 	l := newLibrary(t)
-	long := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64}, Syscalls: []specs.LinuxSyscall{{Names: []string{"sync"}, Action: specs.ActAllow}}}
+	long := &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: l.names()[:1], Syscalls: []specs.LinuxSyscall{{Names: []string{"sync"}, Action: specs.ActAllow}}}
 	for i := range uint64(100) {
 		long.Syscalls = append(long.Syscalls, specs.LinuxSyscall{Names: []string{"prctl"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Op: specs.OpEqualTo, Value: i<<32 + i}}})
 	}

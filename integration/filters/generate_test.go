@@ -113,14 +113,14 @@ func entries(r *rand.Rand, name string) []specs.LinuxSyscall {
 
 // generate is a profile for a few system calls, which a second one is likely to be about as well. Some are on one architecture only, and
 // some are multiplexed on 32-bit x86.
-func generate(r *rand.Rand) *specs.LinuxSeccomp {
+func (l *library) generate(r *rand.Rand) *specs.LinuxSeccomp {
 	p := &specs.LinuxSeccomp{DefaultAction: pick(r, specs.ActErrno, specs.ActErrno, specs.ActErrno, specs.ActErrno, specs.ActKillProcess, specs.ActKill, specs.ActTrap, specs.ActAllow)}
 	if p.DefaultAction == specs.ActErrno && r.IntN(2) == 0 {
 		errno := pick(r, uint(1), 38)
 		p.DefaultErrnoRet = &errno
 	}
-	p.Architectures = pick(r, nil, []specs.Arch{specs.ArchX86_64}, []specs.Arch{specs.ArchX86_64, specs.ArchX86}, []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32},
-		[]specs.Arch{specs.ArchX86}, []specs.Arch{specs.ArchX32})
+	all := l.names()
+	p.Architectures = pick(r, nil, all[:1], all[:2], all, all[1:2], all[len(all)-1:])
 	names := []string{"prctl", "personality", "clone", "socket", "bind", "shmget", "socketcall", "ipc", "chown32", "accept", "read", "unshare", "a_call_to_come"}
 	r.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
 	for _, name := range names[:1+r.IntN(4)] {

@@ -25,7 +25,7 @@ type library struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Reader
-	// family are the architectures that a process on x86-64 can call as.
+	// family are the architectures that a process can call as, the machine's own first.
 	family []arch
 	// tree: filters of more than 32 rules are built as runc does it since 1.2, as a binary tree, and not as runc 1.1 does.
 	tree bool
@@ -34,11 +34,14 @@ type library struct {
 // newLibrary builds the program and starts it. What runs on it can't be left out where real runcs are to be tested with.
 func newLibrary(t *testing.T) *library {
 	t.Helper()
-	if runtime.GOARCH != "amd64" {
-		t.Skip("left out: it looks into x86-64, x86 and x32, and takes libseccomp on x86-64")
+	family := family()
+	if family == nil {
+		t.Skip("left out: it knows the architectures of x86-64 and arm64")
 	}
-	l := &library{t: t, tree: true, built: filepath.Join(t.TempDir(), "libseccomp")}
-	if text, err := exec.Command("gcc", "-O2", "-Wall", "-o", l.built, "testdata/libseccomp.c", "-lseccomp").CombinedOutput(); err != nil {
+	l := &library{t: t, tree: true, built: filepath.Join(t.TempDir(), "libseccomp"), family: family}
+	if os.Getenv("RUNCLAMP_GUEST") != "" {
+		l.built = "/usr/bin/libseccomp" // there is no compiler (integration/guest/setup.sh)
+	} else if text, err := exec.Command("gcc", "-O2", "-Wall", "-o", l.built, "testdata/libseccomp.c", "-lseccomp").CombinedOutput(); err != nil {
 		if os.Getenv("RUNCLAMP_TEST_RUNC") != "" {
 			t.Fatalf("gcc: %v: %s (make setup installs gcc and libseccomp-dev)", err, text)
 		}
@@ -50,7 +53,7 @@ func newLibrary(t *testing.T) *library {
 			t.Error(err)
 		}
 	})
-	l.family = l.architectures()
+	l.nameCalls()
 	return l
 }
 
@@ -94,13 +97,33 @@ const (
 	x86_64   = unix.AUDIT_ARCH_X86_64
 	i386     = unix.AUDIT_ARCH_I386
 	x32Token = 0x4000003e // seccomp.h, SCMP_ARCH_X32: not what the kernel says
+	aarch64  = unix.AUDIT_ARCH_AARCH64
+	arm      = unix.AUDIT_ARCH_ARM
 )
 
-func (l *library) architectures() []arch {
+func family() []arch {
+	switch runtime.GOARCH {
+	case "amd64":
+		return []arch{{named: specs.ArchX86_64, token: x86_64, audit: x86_64}, {named: specs.ArchX86, token: i386, audit: i386}, {named: specs.ArchX32, token: x32Token, audit: x86_64}}
+	case "arm64":
+		return []arch{{named: specs.ArchAARCH64, token: aarch64, audit: aarch64}, {named: specs.ArchARM, token: arm, audit: arm}}
+	}
+	return nil
+}
+
+// names are the architectures' names in a profile.
+func (l *library) names() (names []specs.Arch) {
+	for _, a := range l.family {
+		names = append(names, a.named)
+	}
+	return names
+}
+
+// nameCalls asks libseccomp for the system calls of each architecture.
+func (l *library) nameCalls() {
 	l.t.Helper()
-	all := []arch{{named: specs.ArchX86_64, token: x86_64, audit: x86_64}, {named: specs.ArchX86, token: i386, audit: i386}, {named: specs.ArchX32, token: x32Token, audit: x86_64}}
-	for i := range all {
-		a := &all[i]
+	for i := range l.family {
+		a := &l.family[i]
 		a.calls = make(map[string]uint32)
 		l.say(fmt.Sprintf("names %x\n", a.token))
 		for line := l.line(); line != ""; line = l.line() {
@@ -112,7 +135,6 @@ func (l *library) architectures() []arch {
 			a.calls[name] = number
 		}
 	}
-	return all
 }
 
 func (l *library) say(text string) {

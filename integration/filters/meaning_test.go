@@ -3,6 +3,8 @@ package filters
 import (
 	"slices"
 
+	"runclamp/enforce/seccomp"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +42,7 @@ func meaningOf(p *specs.LinuxSeccomp, a arch) (meaning, bool) {
 			}
 		}
 	}
-	return m, a.named == specs.ArchX86_64 || slices.Contains(p.Architectures, a.named)
+	return m, a.named == seccomp.Native() || slices.Contains(p.Architectures, a.named)
 }
 
 // alternatives are the conditions of an entry, of which each is enough. Two on the same argument make all of the entry's stand for

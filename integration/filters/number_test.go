@@ -14,6 +14,9 @@ import (
 // TestNumber: where libseccomp builds a filter that does not look at the system call's number, so that no denial is in force, Compare does
 // not trust it, and what is installed has the rule with which it is built as it is written.
 func TestNumber(t *testing.T) {
+	if seccomp.Native() != specs.ArchX86_64 {
+		t.Skip("left out: it is about x86-64")
+	}
 	l := newLibrary(t)
 	l.tree = false
 	r, _ := seeded(t, 0)
@@ -82,7 +85,7 @@ func TestNumberGenerated(t *testing.T) {
 		l.tree = i%2 == 0
 		var two [2]held
 		for k := range two {
-			p := generate(r)
+			p := l.generate(r)
 			p.DefaultAction, p.DefaultErrnoRet = specs.ActAllow, nil
 			if _, added := seccomp.Numbered(p); added {
 				needed++

@@ -14,6 +14,9 @@ func numbers() []uint32 {
 	for n := range uint32(1024) {
 		all = append(all, n, n|x32Bit)
 	}
+	for n := range uint32(16) {
+		all = append(all, 0x0f0000+n) // 32-bit arm has some there
+	}
 	return append(all, math.MaxInt32, math.MaxInt32+1, math.MaxUint32-1, math.MaxUint32, x32Bit-1, x32Bit<<1)
 }
 

@@ -102,7 +102,7 @@ func TestRunc(t *testing.T) {
 	r, _ := seeded(t, 0)
 	profiles := engines(t)
 	for i := range 12 {
-		p := generate(r)
+		p := l.generate(r)
 		// What runc has to do after the filter is loaded.
 		p.DefaultAction = specs.ActLog
 		if i%3 == 0 {

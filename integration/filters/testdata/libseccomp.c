@@ -24,7 +24,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { MAX_NUMBER = 1 << 10, X32_BIT = 1 << 30 };
+/* The calls of 32-bit arm that other machines have instructions for have numbers of their own (asm/unistd.h, __ARM_NR_BASE). */
+enum { MAX_NUMBER = 1 << 10, X32_BIT = 1 << 30, ARM_BASE = 0x0f0000, ARM_MOST = 1 << 4 };
 
 static void die(const char *what)
 {
@@ -43,8 +44,9 @@ static void names(void)
 	uint32_t arch;
 
 	want(scanf("%" SCNx32, &arch), 1);
-	for (int n = 0; n < MAX_NUMBER; n++) {
-		int number = arch == SCMP_ARCH_X32 ? n | X32_BIT : n;
+	int most = arch == SCMP_ARCH_ARM ? MAX_NUMBER + ARM_MOST : MAX_NUMBER;
+	for (int n = 0; n < most; n++) {
+		int number = arch == SCMP_ARCH_X32 ? n | X32_BIT : n < MAX_NUMBER ? n : ARM_BASE + n - MAX_NUMBER;
 		char *name = seccomp_syscall_resolve_num_arch(arch, number);
 		if (name != NULL)
 			printf("%x %s\n", number, name);
