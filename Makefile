@@ -60,8 +60,8 @@ e2e: ## end-to-end tests with real engines; root
 GUEST_ARCH  ?= $(shell go env GOHOSTARCH)
 GUEST       := $(CURDIR)/bin/guest/$(GUEST_ARCH)
 GUEST_GNU   := $(if $(filter arm64,$(GUEST_ARCH)),aarch64,x86_64)-linux-gnu
-# The longest first. Docker is built for this machine; what libseccomp makes of profiles is tried by unit here, and there for another one.
-GUEST_JOBS  := $(if $(filter $(shell go env GOHOSTARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio,filters.test@/usr/sbin/runc:/usr/sbin/runc-current) \
+# The longest first. Docker is built for this machine; what libseccomp and runc make of profiles is tried by unit here, and there for another one.
+GUEST_JOBS  := $(if $(filter $(shell go env GOHOSTARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio,filters.test@/usr/sbin/runc:/usr/sbin/runc-current profiles.test@/usr/sbin/runc:/usr/sbin/runc-current) \
 	proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN         ?= .
 
@@ -70,10 +70,10 @@ e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2
 	GOARCH= integration/guest/setup.sh $(GUEST)/image $(GUEST_ARCH)
 	$(if $(findstring docker.test,$(GUEST_JOBS)),integration/guest/docker/setup.sh $(CURDIR)/bin/e2e $(CURDIR)/bin/guest/docker.cpio)
 	rm -rf $(GUEST)/programs
-	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service
+	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service ./integration/profiles/program
 	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
 	$(GUEST_GNU)-objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
-	CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof ./integration/filters
+	CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof ./integration/filters ./integration/profiles
 	cp enforce/seccomp/testdata/*.json $(GUEST)/programs
 	GOARCH= go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -arch $(GUEST_ARCH) -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
