@@ -9,7 +9,7 @@ RUNC=v1.5.2
 
 image=$1 arch=$2
 here=$(cd "$(dirname "$0")" && pwd)
-library=$here/../filters/testdata/libseccomp.c
+maker=$here/../filters/testdata/libseccomp.c
 case $arch in
     amd64) gnu=x86_64-linux-gnu qemu=qemu-system-x86 ;;
     arm64) gnu=aarch64-linux-gnu qemu=qemu-system-arm ;;
@@ -47,7 +47,7 @@ packages() {
 }
 APT_CONFIG="$image.apt/conf" apt-get update -qq || { [ -e "$image/made-of" ] && echo "the guest's packages are those that were known last" >&2; }
 
-made_of=$(echo "runc $RUNC" "$(go version)"; packages --print-uris | cut -d' ' -f2-; cat "$here/setup.sh" "$here/init.sh" "$library")
+made_of=$(echo "runc $RUNC" "$(go version)"; packages --print-uris | cut -d' ' -f2-; cat "$here/setup.sh" "$here/init.sh" "$maker")
 [ "$made_of" = "$(cat "$image/made-of" 2>/dev/null)" ] && exit
 
 echo "making the guest's image: $arch, Debian's kernel, runc $RUNC and Debian's, crun"
@@ -92,7 +92,7 @@ GOMODCACHE=$(go env GOMODCACHE) GOPATH=$new/go GOBIN='' GOARCH=$arch CGO_ENABLED
     PKG_CONFIG_LIBDIR=$debian/usr/lib/$gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$debian \
     go install -trimpath -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static' github.com/opencontainers/runc@$RUNC
 find "$new/go/bin" -type f -name runc -exec mv {} "$root/usr/sbin/runc-current" \;
-$gnu-gcc -O2 -static -I"$debian/usr/include" -L"$debian/usr/lib/$gnu" -o "$root/usr/bin/libseccomp" "$library" -lseccomp
+$gnu-gcc -O2 -static -I"$debian/usr/include" -L"$debian/usr/lib/$gnu" -o "$root/usr/bin/libseccomp" "$maker" -lseccomp
 cp "$debian"/lib/modules/*/kernel/fs/overlayfs/overlay.ko "$root/lib"
 cp -r "$debian/usr/share/apparmor-features" "$root/usr/share"
 cp -r "$debian/etc/apparmor" "$root/etc"
