@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long the delegate may take for one verb. A filter is built in some 10 ms, the largest in a second.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // built are the filters that the delegate makes of a profile, taken from a container that it creates and that is never started. Nothing of
 // it is left behind; an interrupt waits until that is so.

@@ -9,9 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"runclamp/bundle"
 	"runclamp/enforce"
 	"runclamp/enforce/policy"
+	"runclamp/shim"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -76,4 +79,30 @@ func TestFindingsAreLines(t *testing.T) {
 	if want := "\nhostMounts:" + quoted + " (reject)\n  at      " + quoted + "\n  found   " + quoted + "\n  wanted  " + quoted + "\n  mend    " + quoted + "\n"; text.String() != want {
 		t.Errorf("got %q", text.String())
 	}
+}
+
+// TestVerifyOthers: a container that can't be looked at, or never is, keeps nobody from the others.
+func TestVerifyOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		defer close(end)
+		var out strings.Builder
+		err := verify(&out, []located{{"/run/a", "hangs"}, {"/run/a", "broken"}, {"/run/a", "gone"}, {"/run/a", "web"}}, func(c located) (shim.Verified, error) {
+			switch c.id {
+			case "hangs":
+				<-end
+			case "broken":
+				return shim.Verified{}, errors.New("it is broken")
+			case "gone":
+				return shim.Verified{}, bundle.ErrNoContainer
+			}
+			return shim.Verified{Status: shim.Running, Workload: policy.Workload{Engine: policy.Docker}}, nil
+		})
+		if want := "hangs: it could not be looked at in 30s: what it has mounted may not answer\nbroken: it is broken"; err == nil || err.Error() != want {
+			t.Errorf("it says %v, want %s", err, want)
+		}
+		if want := "web: holds: "; !strings.HasPrefix(out.String(), want) {
+			t.Errorf("it wrote %q, want %q first", out.String(), want)
+		}
+	})
 }

@@ -39,7 +39,7 @@ Other users, groups and capabilities that a program can have taken by itself, wi
 			if len(found) == 0 {
 				cmd.PrintErrln("no containers in " + strings.Join(roots, ", "))
 			}
-			return verify(cmd.OutOrStdout(), found, time.Now())
+			return verify(cmd.OutOrStdout(), found, func(c located) (shim.Verified, error) { return shim.Verify(c.root, c.id, time.Now()) })
 		},
 	}
 	rootFlag(cmd, &roots)
@@ -48,10 +48,10 @@ Other users, groups and capabilities that a program can have taken by itself, wi
 
 // verify says of each container whether it holds. One that has gone meanwhile is passed over; one that can't be looked at, which its annotations may see
 // to, does not keep the others from it.
-func verify(w io.Writer, containers []located, now time.Time) error {
+func verify(w io.Writer, containers []located, look func(located) (shim.Verified, error)) error {
 	var result, failed error
 	for _, c := range containers {
-		v, err := shim.Verify(c.root, c.id, now)
+		v, err := inTime(c, look)
 		if errors.Is(err, bundle.ErrNoContainer) {
 			continue
 		}
@@ -70,6 +70,25 @@ func verify(w io.Writer, containers []located, now time.Time) error {
 		return failed
 	}
 	return result
+}
+
+// inTime looks at a container, which takes some milliseconds, or two seconds if it is frozen. But what one has mounted by itself (FUSE) may never
+// answer; what waits for that ends with the program.
+func inTime(c located, look func(located) (shim.Verified, error)) (v shim.Verified, err error) {
+	const limit = 30 * time.Second
+	done := make(chan struct{})
+	var seen shim.Verified
+	var seenErr error
+	go func() {
+		defer close(done)
+		seen, seenErr = look(c)
+	}()
+	select {
+	case <-done:
+		return seen, seenErr
+	case <-time.After(limit):
+		return v, fmt.Errorf("it could not be looked at in %v: what it has mounted may not answer", limit)
+	}
 }
 
 // outcome is one word, if all is well.
