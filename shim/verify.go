@@ -162,8 +162,11 @@ func (c container) mayBeUpdated(limits proof.Cgroup, now time.Time) bool {
 		r.Memory = &specs.LinuxMemory{Limit: limits.Memory}
 	}
 	if limits.CPU != nil {
-		period := uint64(second)
-		r.CPU = &specs.LinuxCPU{Quota: limits.CPU, Period: &period}
+		quota, period := *limits.CPU, uint64(second)
+		if quota > proof.CPUTolerance {
+			quota -= proof.CPUTolerance // what was asked for may have been less
+		}
+		r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	}
 	return enforce.DecideUpdate(c.record.Resources, nil, enforce.Update{Resources: r}, now).Verdict == enforce.Unchanged
 }

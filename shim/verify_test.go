@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"runclamp/bundle"
+	"runclamp/enforce"
+	"runclamp/enforce/policy"
+	"runclamp/enforce/proof"
 )
 
 // TestVerifyRootless: who is who in a rootless engine's containers can't be told out here, so nothing is said of it, and nothing wrong.
@@ -64,6 +67,28 @@ func TestVerifyRemoved(t *testing.T) {
 		}
 		if !errors.Is(err, bundle.ErrNoContainer) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestMayBeUpdated: limits are passed over that an update could have brought, as the kernel has them then.
+func TestMayBeUpdated(t *testing.T) {
+	c := container{record: &bundle.Record{Resources: enforce.ResourceSettings{Action: policy.Fix, Pids: 100, Memory: 1 << 20, MilliCPUs: 333}}}
+	for _, tt := range []struct {
+		name              string
+		pids, memory, cpu int64
+		want              bool
+	}{
+		{"at the limits", 100, 1 << 20, 333_000, true},
+		{"rounded up by systemd", 100, 1 << 20, 340_000, true},
+		{"less", 10, 1 << 19, 5_000, true},
+		{"more processes", 101, 1 << 20, 333_000, false},
+		{"more memory", 100, 1<<20 + 4096, 333_000, false},
+		{"more time", 100, 1 << 20, 343_001, false},
+		{"any time", 100, 1 << 20, proof.Unlimited, false},
+	} {
+		if got := c.mayBeUpdated(proof.Cgroup{Pids: &tt.pids, Memory: &tt.memory, CPU: &tt.cpu}, time.Now()); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

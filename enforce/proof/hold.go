@@ -357,8 +357,8 @@ func IsLimit(f enforce.Finding) bool {
 	return f.Control == Name && f.Action == policy.Reject && (f.Detail == factPids || f.Detail == factMemory || f.Detail == factCPU)
 }
 
-// cpuTolerance: systemd rounds a quota up to the next hundredth of a CPU, and runc with it (CPUQuotaPerSecUSec).
-const cpuTolerance = 10_000
+// CPUTolerance, in microseconds of a second: systemd rounds a quota up to the next hundredth of a CPU, and runc with it (CPUQuotaPerSecUSec).
+const CPUTolerance = 10_000
 
 func (h *holder) cgroup() {
 	pids, memory, cpu := cgroupLimits(h.spec)
@@ -379,5 +379,5 @@ func (h *holder) cgroup() {
 	}
 	hold(factPids, "pids/limit", h.facts.Cgroup.Pids, pids, 0)
 	hold(factMemory, "memory/limit", h.facts.Cgroup.Memory, memory, 0)
-	hold(factCPU, "cpu/quota", h.facts.Cgroup.CPU, cpu, cpuTolerance)
+	hold(factCPU, "cpu/quota", h.facts.Cgroup.CPU, cpu, CPUTolerance)
 }
