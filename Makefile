@@ -60,7 +60,8 @@ e2e: ## end-to-end tests with real engines; root
 GUEST_ARCH  ?= $(shell go env GOHOSTARCH)
 GUEST       := $(CURDIR)/bin/guest/$(GUEST_ARCH)
 GUEST_GNU   := $(if $(filter arm64,$(GUEST_ARCH)),aarch64,x86_64)-linux-gnu
-# The longest first. Docker is built for this machine; what libseccomp and runc make of profiles is tried by unit here, and there for another one.
+# The longest first. Docker runs on this machine's architecture only. integration/filters and integration/profiles run here in unit, so the
+# guest has them only if it is of another one.
 GUEST_JOBS  := $(if $(filter $(shell go env GOHOSTARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio,filters.test@/usr/sbin/runc:/usr/sbin/runc-current profiles.test@/usr/sbin/runc:/usr/sbin/runc-current) \
 	proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN         ?= .

@@ -49,8 +49,8 @@ func Verify(root, id string, now time.Time) (Verified, error) {
 		return Verified{}, err
 	}
 	// The delegate's record comes some milliseconds before its init is as it will be, and on a busy machine a second. Start lets go of that
-	// before the program has its label. What is found goes away by itself then, and else it stays. A look that has taken long has waited for a
-	// process that is frozen, and still waits: it would keep the next one from it.
+	// before the program has its label. What is found goes away by itself then, and else it stays. A look that took a second met a
+	// process that is frozen. Another would take as long, and find the same.
 	const long = time.Second
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		begun := time.Now()
@@ -163,8 +163,8 @@ func (c container) mayBeUpdated(limits proof.Cgroup, now time.Time) bool {
 	}
 	if limits.CPU != nil {
 		quota, period := *limits.CPU, uint64(second)
-		if quota > proof.CPUTolerance {
-			quota -= proof.CPUTolerance // what was asked for may have been less
+		if quota > 0 {
+			quota = max(1, quota-proof.CPUTolerance) // what was asked for may have been less
 		}
 		r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	}

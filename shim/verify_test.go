@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -78,15 +79,18 @@ func TestMayBeUpdated(t *testing.T) {
 		name              string
 		pids, memory, cpu int64
 		want              bool
+		milliCPUs         int64
 	}{
-		{"at the limits", 100, 1 << 20, 333_000, true},
-		{"rounded up by systemd", 100, 1 << 20, 340_000, true},
-		{"less", 10, 1 << 19, 5_000, true},
-		{"more processes", 101, 1 << 20, 333_000, false},
-		{"more memory", 100, 1<<20 + 4096, 333_000, false},
-		{"more time", 100, 1 << 20, 343_001, false},
-		{"any time", 100, 1 << 20, proof.Unlimited, false},
+		{"at the limits", 100, 1 << 20, 333_000, true, 0},
+		{"rounded up by systemd", 100, 1 << 20, 340_000, true, 0},
+		{"less", 10, 1 << 19, 5_000, true, 0},
+		{"a small one, rounded up", 100, 1 << 20, 10_000, true, 5},
+		{"more processes", 101, 1 << 20, 333_000, false, 0},
+		{"more memory", 100, 1<<20 + 4096, 333_000, false, 0},
+		{"more time", 100, 1 << 20, 343_001, false, 0},
+		{"any time", 100, 1 << 20, proof.Unlimited, false, 0},
 	} {
+		c.record.Resources.MilliCPUs = cmp.Or(tt.milliCPUs, 333)
 		if got := c.mayBeUpdated(proof.Cgroup{Pids: &tt.pids, Memory: &tt.memory, CPU: &tt.cpu}, time.Now()); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}

@@ -98,7 +98,7 @@ func TestVerifyOthers(t *testing.T) {
 			}
 			return shim.Verified{Status: shim.Running, Workload: policy.Workload{Engine: policy.Docker}}, nil
 		})
-		if want := "hangs: it could not be looked at in 30s: what it has mounted may not answer\nbroken: it is broken"; err == nil || err.Error() != want {
+		if want := "hangs: it could not be looked at in 30s: what it has mounted, or its seccomp filters, may be the reason\nbroken: it is broken"; err == nil || err.Error() != want {
 			t.Errorf("it says %v, want %s", err, want)
 		}
 		if want := "web: holds: "; !strings.HasPrefix(out.String(), want) {

@@ -72,8 +72,8 @@ func verify(w io.Writer, containers []located, look func(located) (shim.Verified
 	return result
 }
 
-// inTime looks at a container, which takes some milliseconds, or two seconds if it is frozen. But what one has mounted by itself (FUSE) may never
-// answer; what waits for that ends with the program.
+// inTime looks at a container, which takes some milliseconds, or a few seconds if it is frozen, waits for its start or has large seccomp filters. But
+// what one has mounted by itself (FUSE) may never answer; what waits for that ends with the program.
 func inTime(c located, look func(located) (shim.Verified, error)) (v shim.Verified, err error) {
 	const limit = 30 * time.Second
 	done := make(chan struct{})
@@ -87,7 +87,7 @@ func inTime(c located, look func(located) (shim.Verified, error)) (v shim.Verifi
 	case <-done:
 		return seen, seenErr
 	case <-time.After(limit):
-		return v, fmt.Errorf("it could not be looked at in %v: what it has mounted may not answer", limit)
+		return v, fmt.Errorf("it could not be looked at in %v: what it has mounted, or its seccomp filters, may be the reason", limit)
 	}
 }
 

@@ -44,9 +44,9 @@ const fewParts = 64
 // errByZero: a division by zero ends a program, with 0 (net/core/filter.c, bpf_convert_filter).
 var errByZero = errors.New("division by zero")
 
-// maxWork is the most steps that one question about programs may take, which is some seconds. One about a default profile takes 70,000. Whatever runs in
+// maxWork is the most steps that one question about programs may take, which is some two seconds. One about a default profile takes 70,000. Whatever runs in
 // a container may install filters of its own, which take hours to be asked about every argument that they compare.
-const maxWork = 1 << 28
+const maxWork = 1 << 24
 
 var errTooMany = errors.New("it takes too many steps to follow")
 
@@ -62,7 +62,7 @@ type machine struct {
 // is one, is told the constants that what is not known is compared with.
 //
 // Ways come together again: where libseccomp compares an argument of 64 bits, either half that differs leads to the next value. So a way that
-// comes to where one has parted before, in the same state, ends there; with 16 values there would be 65,536 else.
+// comes to where one has parted before, in the same state, ends there; with 16 values there would otherwise be 65,536 ways.
 func (p Program) run(c *call, left *int, yield func(word) bool, note func(uint32)) error {
 	var ways []machine
 	var parted map[machine]bool

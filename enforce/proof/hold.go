@@ -357,7 +357,7 @@ func IsLimit(f enforce.Finding) bool {
 	return f.Control == Name && f.Action == policy.Reject && (f.Detail == factPids || f.Detail == factMemory || f.Detail == factCPU)
 }
 
-// CPUTolerance, in microseconds of a second: systemd rounds a quota up to the next hundredth of a CPU, and runc with it (CPUQuotaPerSecUSec).
+// CPUTolerance is in microseconds of CPU time per second: systemd rounds a quota up to the next hundredth of a CPU, and runc with it (CPUQuotaPerSecUSec).
 const CPUTolerance = 10_000
 
 func (h *holder) cgroup() {

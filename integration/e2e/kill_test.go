@@ -49,13 +49,13 @@ func killAtEach(t *testing.T, d *docker, args []string, before func() error, aft
 				return number == call && so == n
 			}, d.runclamp, args...)
 			if err != nil {
-				t.Fatalf("killed at system call %d, the %d. time: %v", call, n, err)
+				t.Fatalf("killed at system call %d, occurrence %d: %v", call, n, err)
 			}
 			if !killed {
 				continue // it got by with fewer calls than when they were counted
 			}
 			kills++
-			after(fmt.Sprintf("killed at system call %d, the %d. time", call, n))
+			after(fmt.Sprintf("killed at system call %d, occurrence %d", call, n))
 		}
 	}
 	return kills

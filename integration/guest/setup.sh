@@ -40,14 +40,18 @@ APT::Architectures {"$arch";};
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 Acquire::Languages "none";
-Acquire::Retries "3";
+Acquire::Retries "5";
 CONF
 packages() {
     APT_CONFIG="$image.apt/conf" apt-get install -qq -y "$@" apparmor busybox-static crun libseccomp-dev "linux-image-cloud-$arch" runc util-linux
 }
-APT_CONFIG="$image.apt/conf" apt-get update -qq || { [ -e "$image/made-of" ] && echo "the guest's packages are those that were known last" >&2; }
+if ! APT_CONFIG="$image.apt/conf" apt-get update -qq; then
+    [ -e "$image/made-of" ] || exit 1
+    echo "the guest's packages are those that were known last" >&2
+fi
 
-made_of=$(echo "runc $RUNC" "$(go version)"; packages --print-uris | cut -d' ' -f2-; cat "$here/setup.sh" "$here/init.sh" "$maker")
+files=$(packages --print-uris)
+made_of=$(echo "runc $RUNC" "$(go version)"; echo "$files" | cut -d' ' -f2-; cat "$here/setup.sh" "$here/init.sh" "$maker")
 [ "$made_of" = "$(cat "$image/made-of" 2>/dev/null)" ] && exit
 
 echo "making the guest's image: $arch, Debian's kernel, runc $RUNC and Debian's, crun"
@@ -85,9 +89,9 @@ done
 # The loader stands where the programs say.
 loader=$(readelf -l "$root/usr/bin/setpriv" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
 mkdir -p "$root$(dirname "$loader")"
-cp -L "$debian$loader" "$root$loader"
+cp "$root/lib/$gnu/${loader##*/}" "$root$loader" # which libc needs, so it is there
 
-# With its own module versions, for which go install has to have a folder of its own where it builds for another machine.
+# go install takes runc's own module versions. It refuses a GOBIN where it builds for another architecture, hence a GOPATH of its own.
 GOMODCACHE=$(go env GOMODCACHE) GOPATH=$new/go GOBIN='' GOARCH=$arch CGO_ENABLED=1 CC=$gnu-gcc \
     PKG_CONFIG_LIBDIR=$debian/usr/lib/$gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$debian \
     go install -trimpath -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static' github.com/opencontainers/runc@$RUNC

@@ -1,7 +1,5 @@
 // run boots guests, each with one test program, relays what they say, and ends with their result.
 //
-// The guests are of this machine's architecture, or of another.
-//
 // An argument is a job: the name of a test program, and perhaps @ and the delegate that its tests are about, and perhaps + and an
 // archive to unpack over the guest's root, of what only this job needs. As many guests run at once as there are processors, with one
 // processor each: an emulated machine with two loses much of the second to the locks between them, and tests that share a machine's
