@@ -56,19 +56,33 @@ func (c *ctr) args(con container, id string, more ...string) []string {
 	return append(append(args, bb, id), con.args...)
 }
 
-// heard calls ctr again if it has heard nothing: it lets go of the streams when the process has ended, on a busy machine before
-// it has opened them (task.Delete cancels the opening of the FIFOs).
-func heard(call func() (string, error)) (out string, err error) {
+// heard calls ctr again if it has not heard all: it lets go of the streams when the process has ended, on a busy machine before
+// it has opened them (task.Delete cancels the opening of the FIFOs), and of a terminal before it has read all.
+func heard(all func(out string) bool, call func() (string, error)) (out string, err error) {
 	for range 5 {
-		if out, err = call(); out != "" || err != nil {
+		if out, err = call(); all(out) || err != nil {
 			break
 		}
 	}
 	return out, err
 }
 
+func anything(out string) bool { return out != "" }
+
+// lines is for a terminal: what the tests' programs say there ends with a line, and is more than what was typed.
+func lines(typed string) func(out string) bool {
+	return func(out string) bool {
+		said := strings.ReplaceAll(out, "\r", "")
+		return strings.HasSuffix(said, "\n") && (typed == "" || strings.ReplaceAll(said, typed, "") != "")
+	}
+}
+
 func (c *ctr) output(con container) (string, error) {
-	return heard(func() (string, error) { return c.once(con) })
+	all := anything
+	if con.tty {
+		all = lines(con.stdin)
+	}
+	return heard(all, func() (string, error) { return c.once(con) })
 }
 
 func (c *ctr) once(con container) (string, error) {
@@ -134,7 +148,7 @@ func (c *ctr) entries() []entry {
 	}
 	flags := func(flags ...string) func(id, stdin string, args ...string) (string, error) {
 		return func(id, stdin string, args ...string) (string, error) {
-			return heard(func() (string, error) {
+			return heard(anything, func() (string, error) {
 				return c.containerd.ctr(ctrNamespace, stdin, append(append(exec(flags...), id), args...)...)
 			})
 		}
@@ -143,7 +157,7 @@ func (c *ctr) entries() []entry {
 		{"ctr task exec", false, flags()},
 		{"ctr task exec, root", false, flags("--user", "0")},
 		{"ctr task exec, terminal", true, func(id, stdin string, args ...string) (string, error) {
-			return heard(func() (string, error) { return c.onTerminal(stdin, append(exec("--tty", id), args...)...) })
+			return heard(lines(stdin), func() (string, error) { return c.onTerminal(stdin, append(exec("--tty", id), args...)...) })
 		}},
 	}
 }
