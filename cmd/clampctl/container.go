@@ -22,8 +22,8 @@ func rootFlag(cmd *cobra.Command, roots *[]string) {
 // located is a container by the folder that its delegate's record is in.
 type located struct{ root, id string }
 
-// containers are all that there are below the roots.
-func containers(cmd *cobra.Command, roots []string) ([]located, error) {
+// containers are those below the roots that are named, or all.
+func containers(cmd *cobra.Command, roots, names []string) ([]located, error) {
 	if os.Geteuid() != 0 && !cmd.Flags().Changed("root") {
 		// Folders that can't be looked into would count as empty.
 		return nil, fmt.Errorf("it takes root to look at the host's containers; for those of your own: podman unshare %s --root $XDG_RUNTIME_DIR/runc (or crun)", cmd.CommandPath())
@@ -44,7 +44,10 @@ func containers(cmd *cobra.Command, roots []string) ([]located, error) {
 			}
 		}
 	}
-	return all, nil
+	if len(names) == 0 {
+		return all, nil
+	}
+	return chosen(all, names, roots)
 }
 
 // chosen are those that are named, by their IDs or how these begin.

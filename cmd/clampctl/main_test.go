@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,17 +93,28 @@ func TestVerifyOthers(t *testing.T) {
 			case "hangs":
 				<-end
 			case "broken":
-				return shim.Verified{}, errors.New("it is broken")
+				return shim.Verified{}, errors.New("it is\nbroken")
 			case "gone":
 				return shim.Verified{}, bundle.ErrNoContainer
 			}
 			return shim.Verified{Status: shim.Running, Workload: policy.Workload{Engine: policy.Docker}}, nil
 		})
-		if want := "hangs: it could not be looked at in 30s: what it has mounted, or its seccomp filters, may be the reason\nbroken: it is broken"; err == nil || err.Error() != want {
+		if want := "hangs: it could not be looked at in 30s: what it has mounted, or its seccomp filters, may be the reason\nbroken: it is\\nbroken"; err == nil || err.Error() != want {
 			t.Errorf("it says %v, want %s", err, want)
 		}
 		if want := "web: holds: "; !strings.HasPrefix(out.String(), want) {
 			t.Errorf("it wrote %q, want %q first", out.String(), want)
 		}
 	})
+}
+
+// TestVerifyPanics: a panic while a container is looked at is one of the program's, which says so and ends with 3.
+func TestVerifyPanics(t *testing.T) {
+	defer func() {
+		if p := recover(); p == nil || !strings.HasPrefix(fmt.Sprint(p), "oh\n") {
+			t.Errorf("it panics with %v", p)
+		}
+	}()
+	_, err := inTime(located{}, func(located) (shim.Verified, error) { panic("oh") })
+	t.Errorf("it goes on: %v", err)
 }

@@ -113,11 +113,7 @@ func (a *about) container(cmd *cobra.Command, name string) (c container, ok bool
 	if !ok {
 		return c, false, nil
 	}
-	all, err := containers(cmd, a.roots)
-	if err != nil {
-		return c, true, err
-	}
-	found, err := chosen(all, []string{id}, a.roots)
+	found, err := containers(cmd, a.roots, []string{id})
 	if err != nil {
 		return c, true, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -27,14 +28,9 @@ IDs may be cut short. Without any, it is all containers in the delegates' folder
 Other users, groups and capabilities that a program can have taken by itself, with those that it was given, are no finding; what it mounts is.`,
 		Example: "  clampctl verify\n  clampctl verify 4f0a9c\n  podman unshare clampctl verify --root $XDG_RUNTIME_DIR/crun web",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := containers(cmd, roots)
+			found, err := containers(cmd, roots, args)
 			if err != nil {
 				return err
-			}
-			if len(args) > 0 {
-				if found, err = chosen(found, args, roots); err != nil {
-					return err
-				}
 			}
 			if len(found) == 0 {
 				cmd.PrintErrln("no containers in " + strings.Join(roots, ", "))
@@ -56,7 +52,7 @@ func verify(w io.Writer, containers []located, look func(located) (shim.Verified
 			continue
 		}
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.id, err))
+			failed = errors.Join(failed, fmt.Errorf("%s: %s", c.id, shim.OneLine(err.Error())))
 			continue
 		}
 		fmt.Fprintf(w, "%s: %s: %s\n", c.id, outcome(v), shim.OneLine(strings.Join(append([]string{who(v.Workload)}, notes(v)...), ", ")))
@@ -79,12 +75,21 @@ func inTime(c located, look func(located) (shim.Verified, error)) (v shim.Verifi
 	done := make(chan struct{})
 	var seen shim.Verified
 	var seenErr error
+	var panicked any
 	go func() {
 		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
 		seen, seenErr = look(c)
 	}()
 	select {
 	case <-done:
+		if panicked != nil {
+			panic(panicked) // main says of a panic that it is an internal error, and can of its own goroutine only
+		}
 		return seen, seenErr
 	case <-time.After(limit):
 		return v, fmt.Errorf("it could not be looked at in %v: what it has mounted, or its seccomp filters, may be the reason", limit)
