@@ -57,26 +57,26 @@ e2e: ## end-to-end tests with real engines; root
 	cd integration/e2e && RUNCLAMP_E2E_TOOLS=$(CURDIR)/bin/e2e go test -count=1 -timeout 2h .
 
 # The guest has no Go: what runs in it is built here, static. RUN is a regular expression of tests' names.
-GUEST_ARCH  ?= $(shell go env GOHOSTARCH)
+HOST_ARCH   := $(shell go env GOHOSTARCH)
+GUEST_ARCH  ?= $(HOST_ARCH)
 GUEST       := $(CURDIR)/bin/guest/$(GUEST_ARCH)
 GUEST_GNU   := $(if $(filter arm64,$(GUEST_ARCH)),aarch64,x86_64)-linux-gnu
 # The longest first. Docker runs on this machine's architecture only. integration/filters and integration/profiles run here in unit, so the
 # guest has them only if it is of another one.
-GUEST_JOBS  := $(if $(filter $(shell go env GOHOSTARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio,filters.test@/usr/sbin/runc:/usr/sbin/runc-current profiles.test@/usr/sbin/runc:/usr/sbin/runc-current) \
+GUEST_JOBS  := $(if $(filter $(HOST_ARCH),$(GUEST_ARCH)),docker.test@/usr/sbin/runc-current+$(CURDIR)/bin/guest/docker.cpio,filters.test@/usr/sbin/runc:/usr/sbin/runc-current profiles.test@/usr/sbin/runc:/usr/sbin/runc-current) \
 	proof.test@/usr/sbin/runc guest.test proof.test@/usr/sbin/runc-current proof.test@/usr/bin/crun
 RUN         ?= .
 
-e2e-guest: export GOARCH = $(GUEST_ARCH)
 e2e-guest: ## tests in a virtual machine whose kernel has AppArmor and cgroup v2; root. GUEST_ARCH=arm64 for another architecture
-	GOARCH= integration/guest/setup.sh $(GUEST)/image $(GUEST_ARCH)
+	integration/guest/setup.sh $(GUEST)/image $(GUEST_ARCH)
 	$(if $(findstring docker.test,$(GUEST_JOBS)),integration/guest/docker/setup.sh $(CURDIR)/bin/e2e $(CURDIR)/bin/guest/docker.cpio)
 	rm -rf $(GUEST)/programs
-	$(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service ./integration/profiles/program
-	cd integration/proof/loosener && $(call build) -o $(GUEST)/programs/delegate .
+	GOARCH=$(GUEST_ARCH) $(call build,/etc/runclamp,/run/runclamp) -o $(GUEST)/programs/ ./cmd/runclamp ./cmd/clampctl ./integration/demo/probe ./integration/guest/attempts ./integration/guest/service ./integration/profiles/program
+	cd integration/proof/loosener && GOARCH=$(GUEST_ARCH) $(call build) -o $(GUEST)/programs/delegate .
 	$(GUEST_GNU)-objcopy --rename-section .go.buildinfo=.buildinfo $(GUEST)/programs/delegate $(GUEST)/programs/delegate-crun
-	CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof ./integration/filters ./integration/profiles
+	GOARCH=$(GUEST_ARCH) CGO_ENABLED=0 go test -c -tags guest -trimpath -ldflags "-s -w" -o $(GUEST)/programs/ ./integration/guest ./integration/guest/docker ./integration/proof ./integration/filters ./integration/profiles
 	cp enforce/seccomp/testdata/*.json $(GUEST)/programs
-	GOARCH= go build -o $(GUEST)/run ./integration/guest/run
+	go build -o $(GUEST)/run ./integration/guest/run
 	$(GUEST)/run -arch $(GUEST_ARCH) -image $(GUEST)/image -programs $(GUEST)/programs -tests '$(RUN)' $(GUEST_JOBS) </dev/null
 
 kubernetes: ## runclamp on a real Kubernetes node, with kubectl; root, not part of test (ten minutes to build, once)

@@ -62,7 +62,7 @@ func killAtEach(t *testing.T, d *docker, args []string, before func() error, aft
 }
 
 // traced runs a command and asks at each system call that one of its threads enters whether to kill it there, with SIGKILL. It
-// says whether it did: a command that hands over to another program before is let go, and has to end well. strace can inject
+// says whether it did: a command that executes another program first is let go, and must then succeed. strace can inject
 // signals too, and failed now and then by itself (PTRACE_LISTEN: Input/output error).
 func traced(kill func(number uint64) bool, name string, args ...string) (killed bool, err error) {
 	// ptrace(2): only the thread that began a trace can go on with it.

@@ -1,6 +1,7 @@
 package filters
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -17,11 +18,7 @@ import (
 func engines(t *testing.T) map[string]*specs.LinuxSeccomp {
 	t.Helper()
 	read := func(name string) []byte {
-		dir := "../../enforce/seccomp/testdata"
-		if os.Getenv("RUNCLAMP_GUEST") != "" {
-			dir = os.Getenv("RUNCLAMP_TEST_PROGRAMS")
-		}
-		text, err := os.ReadFile(filepath.Join(dir, name))
+		text, err := os.ReadFile(filepath.Join(cmp.Or(built(), "../../enforce/seccomp/testdata"), name))
 		if err != nil {
 			t.Fatal(err)
 		}

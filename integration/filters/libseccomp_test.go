@@ -31,6 +31,9 @@ type library struct {
 	tree bool
 }
 
+// built is the folder of what the guest has instead of Go and the sources (make e2e-guest).
+func built() string { return os.Getenv("RUNCLAMP_TEST_PROGRAMS") }
+
 // newLibrary builds the program and starts it. What runs on it can't be left out where real runcs are to be tested with.
 func newLibrary(t *testing.T) *library {
 	t.Helper()
@@ -39,7 +42,7 @@ func newLibrary(t *testing.T) *library {
 		t.Skip("left out: it knows the architectures of x86-64 and arm64")
 	}
 	l := &library{t: t, tree: true, built: filepath.Join(t.TempDir(), "libseccomp"), family: family}
-	if os.Getenv("RUNCLAMP_GUEST") != "" {
+	if built() != "" {
 		l.built = "/usr/bin/libseccomp" // there is no compiler (integration/guest/setup.sh)
 	} else if text, err := exec.Command("gcc", "-O2", "-Wall", "-o", l.built, "testdata/libseccomp.c", "-lseccomp").CombinedOutput(); err != nil {
 		if os.Getenv("RUNCLAMP_TEST_RUNC") != "" {

@@ -96,6 +96,7 @@ GOMODCACHE=$(go env GOMODCACHE) GOPATH=$new/go GOBIN='' GOARCH=$arch CGO_ENABLED
     PKG_CONFIG_LIBDIR=$debian/usr/lib/$gnu/pkgconfig PKG_CONFIG_SYSROOT_DIR=$debian \
     go install -trimpath -tags 'seccomp netgo osusergo' -ldflags '-s -w -extldflags -static' github.com/opencontainers/runc@$RUNC
 find "$new/go/bin" -type f -name runc -exec mv {} "$root/usr/sbin/runc-current" \;
+[ -e "$root/usr/sbin/runc-current" ] # find finds nothing without an error
 $gnu-gcc -O2 -static -I"$debian/usr/include" -L"$debian/usr/lib/$gnu" -o "$root/usr/bin/libseccomp" "$maker" -lseccomp
 cp "$debian"/lib/modules/*/kernel/fs/overlayfs/overlay.ko "$root/lib"
 cp -r "$debian/usr/share/apparmor-features" "$root/usr/share"

@@ -38,7 +38,7 @@ const (
 	head = "apiVersion: runclamp/v1\naudit: {log: " + log + "}\n"
 )
 
-// engine is a Docker: its two daemons, and what they were started with. All tests share it.
+// engine is Docker: its two daemons, and the folder that they were started with. All tests share it.
 type engine struct {
 	dir string
 	// daemons has containerd and dockerd, as far as they were started.
